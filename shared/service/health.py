@@ -1,0 +1,50 @@
+"""Liveness and readiness: the process runs; it can serve."""
+
+import asyncio
+
+import asyncpg
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from shared.database.database import Database
+from shared.database.failures import connection_lost
+from shared.database.revisions import newest_revision
+from shared.service.definition import Service
+
+_PATIENCE_S = 1.0
+
+
+def health_router(service: Service, database: Database) -> APIRouter:
+    """`/livez` and `/readyz`. Readiness asks this service's own database and schema, never another service."""
+    router = APIRouter(include_in_schema=False)
+    wanted = newest_revision(service.migrations)
+
+    @router.get("/livez")
+    async def livez(_request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    @router.get("/readyz")
+    async def readyz(_request: Request) -> JSONResponse:
+        problem = await _unready(database, wanted)
+        if problem is None:
+            return JSONResponse({"status": "ok", "schema": wanted})
+        return JSONResponse({"status": "unready", "reason": problem}, 503)
+
+    return router
+
+
+async def _unready(database: Database, wanted: str) -> str | None:
+    """Why this service cannot serve, or None."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            current = await database.revision()
+    except asyncpg.UndefinedTableError:
+        return "the database has no schema: run its migrations"
+    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if isinstance(error, asyncpg.PostgresError) and not connection_lost(error):
+            raise
+        return "the database does not answer"
+    if current < wanted:
+        return f"the schema is at {current}, this code wants {wanted}: run the migrations"
+    return None

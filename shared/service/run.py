@@ -1,0 +1,76 @@
+"""A service's commands: serve one replica, migrate its database, run its background jobs."""
+
+import asyncio
+import os
+import signal
+import sys
+
+import uvicorn
+
+from shared.logs.setup import configure_logging
+from shared.service.application import create_app, make_parts
+from shared.service.definition import Service
+from shared.service.settings import ServiceSettings
+from shared.telemetry.setup import Telemetry, configure
+from shared.version import VERSION
+
+_GRACE_S = 10
+
+
+def main(service: Service) -> None:
+    """`python -m services.<name> [serve|migrate|worker]`."""
+    command = sys.argv[1] if len(sys.argv) > 1 else "serve"
+    commands = {"serve": serve, "migrate": migrate_database, "worker": work}
+    if command not in commands:
+        sys.exit(f"There is no command {command!r}; there are {', '.join(commands)}.")
+    settings = service.settings()
+    configure_logging(settings.log_format, service=service.name, instance=settings.instance, level="INFO")
+    commands[command](service, settings)
+
+
+def serve(service: Service, settings: ServiceSettings) -> None:
+    """One replica, until SIGTERM or SIGINT; running requests are finished first."""
+    app = create_app(service, settings, _telemetry(service, settings))
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=75,
+    )
+
+
+def migrate_database(service: Service, settings: ServiceSettings) -> None:
+    """The newest schema, then the end."""
+    from shared.database.migrations import migrate  # noqa: PLC0415 (Alembic is loaded only to migrate)
+
+    migrate(settings.database_url.get_secret_value(), service.migrations)
+
+
+def work(service: Service, settings: ServiceSettings) -> None:
+    """The service's background jobs, until SIGTERM or SIGINT."""
+    asyncio.run(_work(service, settings))
+
+
+async def _work(service: Service, settings: ServiceSettings) -> None:
+    telemetry = _telemetry(service, settings)
+    parts = make_parts(service, settings, telemetry)
+    await parts.database.open()
+    jobs = asyncio.gather(*(job(parts) for job in service.jobs))
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, jobs.cancel)
+    try:
+        await jobs
+    except asyncio.CancelledError:
+        if not jobs.cancelled():
+            raise
+    finally:
+        await parts.database.close()
+        await asyncio.to_thread(telemetry.shutdown)
+
+
+def _telemetry(service: Service, settings: ServiceSettings) -> Telemetry:
+    return configure(service.name, version=VERSION, instance_id=settings.instance, environ=os.environ)

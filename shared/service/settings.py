@@ -1,0 +1,34 @@
+"""Settings that every service has: typed, frozen, from the environment with the service's prefix."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Read once by the composition root. A service subclasses it with `env_prefix` and its own additions."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65535)
+    database_url: SecretStr
+    """postgresql://user:password@host:port/database"""
+    identity_public_key_file: Path
+    """Ed25519, PEM: the gateway's signature on identities is checked with it."""
+    cursor_key_file: Path
+    """At least 32 random bytes as hexadecimal text; all replicas of a service share it."""
+    instance: str = "1"
+    log_format: Literal["text", "json"] = "text"
+    read_connections: int = Field(default=8, ge=1, le=100)
+    write_connections: int = Field(default=8, ge=1, le=100)
+
+
+def read_cursor_key(path: Path) -> bytes:
+    """The key in the file. Raises ValueError for one that is too short to sign with."""
+    key = bytes.fromhex(path.read_text("ascii").strip())
+    if len(key) < 32:
+        raise ValueError(f"{path}: a cursor key has at least 32 bytes")
+    return key

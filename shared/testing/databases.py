@@ -1,0 +1,35 @@
+"""Databases for tests: migrated once into a template, cloned in some 30 ms for whoever wants a fresh one."""
+
+from collections.abc import Callable
+from itertools import count
+
+
+class Templates:
+    """Makes clones of each service's migrated database.
+
+    `execute` runs one SQL command as the superuser, `url_of` gives the URL of a database, and `migrate(service, url)`
+    brings it to the newest schema.
+    """
+
+    def __init__(
+        self,
+        url_of: Callable[[str], str],
+        execute: Callable[[str], object],
+        migrate: Callable[[str, str], None],
+    ) -> None:
+        self._url_of = url_of
+        self._execute = execute
+        self._migrate = migrate
+        self._made: set[str] = set()
+        self._numbers = count(1)
+
+    def clone(self, service: str) -> str:
+        """The URL of a fresh, empty database with the service's schema."""
+        template = f"template_{service}"
+        if template not in self._made:
+            self._execute(f"CREATE DATABASE {template}")
+            self._migrate(service, self._url_of(template))
+            self._made.add(template)
+        name = f"{service}_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self._url_of(name)

@@ -1,0 +1,130 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.telemetry.tracecontext import parse, parse_state, remote_parent, traceparent
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+SPAN = "00f067aa0ba902b7"
+VALID = f"00-{TRACE}-{SPAN}-01"
+
+MALFORMED = [
+    "",
+    " ",
+    "00",
+    VALID[:-1],
+    VALID + "0",
+    VALID + "-",
+    VALID + "-extra",
+    VALID.upper(),
+    VALID.replace("-", "_"),
+    f"00-{TRACE.upper()}-{SPAN}-01",
+    f"00-{TRACE}-{SPAN.upper()}-01",
+    f"00-{'0' * 32}-{SPAN}-01",
+    f"00-{TRACE}-{'0' * 16}-01",
+    f"00-{TRACE[:-1]}-{SPAN}-01",
+    f"00-{TRACE}0-{SPAN}-01",
+    f"00-{TRACE}-{SPAN}-1",
+    f"00-{TRACE}-{SPAN}-0x",
+    f"00-{TRACE}-{SPAN}",
+    f"00-{TRACE[:-1]}g-{SPAN}-01",
+    f"ff-{TRACE}-{SPAN}-01",
+    f"ff-{TRACE}-{SPAN}-01-what-the-future-brings",
+    f"cc-{TRACE}-{SPAN}-01.what-the-future-brings",
+    f"0-{TRACE}-{SPAN}-01",
+    f"{VALID},{VALID}",
+    f"{VALID}\n",
+    f"{VALID}\x00",
+    "00-" + "٤" * 32 + f"-{SPAN}-01",  # digits, but not ASCII ones
+    "x" * 100_000,
+]
+
+
+@pytest.mark.parametrize("value", MALFORMED, ids=lambda value: repr(value)[:60])
+def test_a_malformed_traceparent_names_no_parent(value: str) -> None:
+    assert parse(value) is None
+
+
+@pytest.mark.parametrize("version", ["01", "cc", "fe"])
+@pytest.mark.parametrize("rest", ["", "-", "-what-the-future-brings"])
+def test_a_future_version_is_read_as_far_as_it_is_known(version: str, rest: str) -> None:
+    context = parse(f"{version}-{TRACE}-{SPAN}-01{rest}")
+    assert context is not None
+    assert traceparent(context) == VALID
+
+
+@pytest.mark.parametrize("flags", ["00", "01", "02", "03"])
+def test_known_flags_are_kept(flags: str) -> None:
+    context = parse(f"00-{TRACE}-{SPAN}-{flags}")
+    assert context is not None
+    assert traceparent(context).endswith(f"-{flags}")
+
+
+def test_unknown_flags_are_cleared() -> None:
+    context = parse(f"00-{TRACE}-{SPAN}-ff")
+    assert context is not None
+    assert traceparent(context).endswith("-03")
+
+
+def test_several_traceparent_fields_name_no_parent() -> None:
+    field = (b"traceparent", VALID.encode())
+    assert remote_parent([field]) is not None
+    assert remote_parent([field, field]) is None
+
+
+def test_tracestate_fields_are_joined_in_order() -> None:
+    headers = [(b"traceparent", VALID.encode()), (b"tracestate", b"a=1, b=2"), (b"tracestate", b",t@v=3,")]
+    context = remote_parent(headers)
+    assert context is not None
+    assert context.trace_state.to_header() == "a=1,b=2,t@v=3"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "a=1,a=2",
+        "A=1",
+        "a",
+        "a=",
+        "=1",
+        "a=1=2",
+        "a=\xe4",
+        "a=\x01",
+        "1a=1",
+        "a" * 257 + "=1",
+        "a=" + "1" * 257,
+        ",".join(f"k{n}=1" for n in range(33)),
+    ],
+    ids=lambda state: repr(state)[:40],
+)
+def test_a_malformed_tracestate_is_dropped_but_not_the_trace(state: str) -> None:
+    assert not parse_state([state])
+    context = parse(VALID, [state])
+    assert context is not None
+    assert traceparent(context) == VALID
+
+
+def test_many_members_pass_and_long_ones_go_first() -> None:
+    assert len(parse_state([",".join(f"k{n}=1" for n in range(32))])) == 32
+    state = parse_state([f"long={'x' * 200}," + ",".join(f"k{n}={'y' * 20}" for n in range(20))])
+    assert "long" not in state
+    assert len(state.to_header()) <= 512
+    assert "k0" in state
+
+
+@given(st.text(max_size=80))
+def test_no_text_breaks_the_parser(text: str) -> None:
+    context = parse(text, [text])
+    assert context is None or context.is_valid
+
+
+@given(
+    trace=st.integers(1, 2**128 - 1),
+    span=st.integers(1, 2**64 - 1),
+    flags=st.integers(0, 3),
+)
+def test_what_is_written_reads_back(trace: int, span: int, flags: int) -> None:
+    text = f"00-{trace:032x}-{span:016x}-{flags:02x}"
+    context = parse(text)
+    assert context is not None
+    assert traceparent(context) == text
