@@ -5,10 +5,22 @@ tenant's rows lie together and nothing can be asked without saying whose. Ids ar
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Index, MetaData, Numeric, Text, Uuid, func, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    DateTime,
+    Index,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Text,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
@@ -77,6 +89,36 @@ class Record(TenantRow):
     def own_indexes(cls) -> tuple[Any, ...]:
         """Indexes and constraints of this table beyond those of every record."""
         return ()
+
+
+class HistoryRow(TenantRow):
+    """A row that is added once and then stays as it is: no version, no soft delete, no external id.
+
+    Its table is partitioned by `time_column`, which the class declares as part of the primary key; its migration
+    calls `shared.database.partitions.ensure_partitions` and a job keeps doing so.
+    """
+
+    principal: Mapped[str]
+    """Who did it."""
+
+    time_column: ClassVar[str]
+    __tablename__: str
+
+    @declared_attr.directive
+    @classmethod
+    def __table_args__(cls) -> tuple[Any, ...]:
+        key = PrimaryKeyConstraint("tenant_id", "id", cls.time_column)
+        return (key, *cls.own_indexes(), {"postgresql_partition_by": f"RANGE ({cls.time_column})"})
+
+    @classmethod
+    def own_indexes(cls) -> tuple[Any, ...]:
+        """Indexes and constraints of this table; `history_index` serves the list of one record's history."""
+        return ()
+
+
+def history_index(table: str, parent: str, time_column: str) -> Index:
+    """An index that serves the history of one record in the order of time, with the id as tie-breaker."""
+    return Index(f"ix_{table}_{parent}", "tenant_id", parent, time_column, "id")
 
 
 def live() -> ColumnElement[bool]:

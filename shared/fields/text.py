@@ -6,7 +6,7 @@ from typing import Annotated
 from zoneinfo import available_timezones
 
 from email_validator import EmailNotValidError, validate_email
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 
@@ -68,7 +68,11 @@ Prose = Annotated[str, StringConstraints(max_length=100_000), _storable_text]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=255), _storable_text]
 """Somebody else's identifier: 1 to 255 characters, kept as it is."""
 Email = Annotated[
-    str, StringConstraints(min_length=3, max_length=320), _storable_text, AfterValidator(_email)
+    str,
+    StringConstraints(min_length=3, max_length=320),
+    _storable_text,
+    AfterValidator(_email),
+    Field(json_schema_extra={"format": "idn-email"}),
 ]
 """An e-mail address, kept as typed and compared without regard to case."""
 Phone = Annotated[
@@ -76,10 +80,19 @@ Phone = Annotated[
 ]
 """A telephone number as people write it."""
 Domain = Annotated[
-    str, StringConstraints(min_length=3, max_length=253), _storable_text, AfterValidator(_domain)
+    str,
+    StringConstraints(min_length=3, max_length=253),
+    _storable_text,
+    AfterValidator(_domain),
+    Field(json_schema_extra={"format": "idn-hostname"}),
 ]
 """A DNS name without scheme or path."""
-ZoneName = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+ZoneName = Annotated[
+    str,
+    StringConstraints(max_length=64),
+    AfterValidator(_zone),
+    Field(json_schema_extra={"format": "time-zone", "examples": ["Europe/Berlin"]}),
+]
 """An IANA time zone."""
 LocaleTag = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$", max_length=35)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Boolean, Date, DateTime, Integer, Numeric, Uuid, inspect
 
-from shared.database.tables import Record
+from shared.database.tables import Record, TenantRow
 from shared.fields import Instant, Key
 from shared.resources import filters as kinds
 from shared.resources.filters import Filter, Kind
@@ -87,12 +87,13 @@ class Resource:
     """One resource. `name` is its path, `singular` its noun in sentences.
 
     `computed` maps a field to SQL over the row `{t}`; `unique` maps a unique index to the fields it is about.
+    A read-only resource needs no `writable` document, and its rows need be no more than a tenant's (`HistoryRow`).
     """
 
     name: str
     singular: str
-    model: type[Record]
-    writable: type[WritableDocument]
+    model: type[TenantRow]
+    writable: type[WritableDocument] = field(default=WritableDocument, kw_only=True)
     readable: type[BaseModel]
     filters: Mapping[str, Filter]
     sorts: Mapping[str, Sort]
@@ -108,7 +109,24 @@ class Resource:
 
     @property
     def table(self) -> str:
-        return self.model.__tablename__
+        return str(self.model.__tablename__)  # type: ignore[attr-defined]  # every mapped class has one
+
+    @property
+    def record_model(self) -> type[Record]:
+        """The table of what can be written. Raises TypeError for rows that are no records."""
+        if not issubclass(self.model, Record):
+            raise TypeError(f"{self.name} is written by nobody: its rows are no records")
+        return self.model
+
+    @property
+    def keeps_deleted(self) -> bool:
+        """Whether rows can be softly deleted, and so have a version too."""
+        return issubclass(self.model, Record)
+
+    @property
+    def changeable(self) -> bool:
+        """Whether there is any operation that writes."""
+        return bool(self.operations - READ_ONLY)
 
     @cached_property
     def path(self) -> str:
@@ -136,26 +154,30 @@ class Resource:
         return {f"uq_{self.table}_external_id": ("source", "external_id"), **self.unique}
 
 
-def column_filters(model: type[Record], *names: str, **special: Filter) -> dict[str, Filter]:
+def column_filters(model: type[TenantRow], *names: str, **special: Filter) -> dict[str, Filter]:
     """Filters by columns, typed by the column; every record's own come first and `special` ones last."""
-    own = ("id", "created_at", "updated_at", "source", "external_id")
+    own = (
+        "id",
+        *(("created_at", "updated_at", "source", "external_id") if issubclass(model, Record) else ()),
+    )
     plain = {name: _column_filter(model, name) for name in (*own, *names)}
     return plain | special
 
 
-def column_sorts(model: type[Record], *names: str, **special: Sort) -> dict[str, Sort]:
+def column_sorts(model: type[TenantRow], *names: str, **special: Sort) -> dict[str, Sort]:
     """Sorts by columns; each of `names` must have its index. Text is sorted without regard to case."""
-    plain = {name: _column_sort(model, name) for name in ("created_at", "updated_at", *names)}
+    own = ("created_at", "updated_at") if issubclass(model, Record) else ()
+    plain = {name: _column_sort(model, name) for name in (*own, *names)}
     return plain | special
 
 
-def _column_filter(model: type[Record], name: str) -> Filter:
+def _column_filter(model: type[TenantRow], name: str) -> Filter:
     column = inspect(model).columns[name]
     kind = kinds.KEY if name in ("source", "external_id") else _kind_of(column.type)
     return Filter(f"t.{column.name}", kind, nullable=bool(column.nullable))
 
 
-def _column_sort(model: type[Record], name: str) -> Sort:
+def _column_sort(model: type[TenantRow], name: str) -> Sort:
     column = inspect(model).columns[name]
     kind = _kind_of(column.type)
     sql = f"lower(t.{column.name})" if kind is kinds.TEXT else f"t.{column.name}"

@@ -106,13 +106,27 @@ class ElementFilter(Filter):
         return ("eq",)
 
     def condition(self, operator: str, parameter: str) -> str:
-        exact = f"lower({self.sql}::text)::jsonb @> {parameter}::jsonb"
-        text = words_of(f"({parameter}::jsonb -> 0 ->> '{self.member}')")
+        exact = f"lower({self.sql}::text)::jsonb @> lower({parameter}::text)::jsonb"
+        text = words_of(f"({parameter}::text::jsonb -> 0 ->> '{self.member}')")
         words = f"phraseto_tsquery('simple', {text})"
         return f"({self.search} @@ {words} AND {exact})"
 
     def value(self, operator: str, text: str) -> Any:
-        return json.dumps([{self.member: self.kind.parse(text).lower()}], ensure_ascii=False)
+        return json.dumps([{self.member: self.kind.parse(text)}], ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class ArrayFilter(Filter):
+    """Asks for an element of an array column; a GIN index on the column serves it."""
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        return ("eq", "in")
+
+    def condition(self, operator: str, parameter: str) -> str:
+        if operator == "in":
+            return f"{self.sql} && {parameter}::{self.kind.sql_type}[]"
+        return f"{self.sql} @> ARRAY[{parameter}::{self.kind.sql_type}]"
 
 
 def words_of(sql: str) -> str:

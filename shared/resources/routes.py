@@ -4,19 +4,16 @@ The handlers take the bare request: what FastAPI would parse and validate per pa
 resource's own declaration, with problems that name the parameter, and is documented from the same declaration.
 """
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from functools import cached_property
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.database.database import Database
-from shared.idempotency import Answer, read_key, run_once
-from shared.identity import Identity
+from shared.idempotency import Answer
 from shared.problems import FieldError, invalid_fields, not_found
 from shared.resources.bodies import PATCH_JSON, parse_json, parse_object, read_body, validated
 from shared.resources.bulk import BulkRequest, apply_items, render_outcomes
@@ -25,14 +22,14 @@ from shared.resources.definition import Resource
 from shared.resources.documentation import Endpoint, operation
 from shared.resources.etags import entity_tag, not_modified
 from shared.resources.listing import QueryReader, Selection
+from shared.resources.performing import perform
 from shared.resources.reading import Found, Reader
 from shared.resources.rules import Unit
 from shared.resources.statements import Scope
-from shared.resources.writing import DuplicateKey, Writer, Written
+from shared.resources.writing import Writer, Written
 
 JSON = "application/json"
 _CACHE = "private, no-cache"
-Execute = Callable[[Unit], Awaitable[Answer]]
 
 
 def add_resource_routes(app: FastAPI, resource: Resource, database: Database, signer: CursorSigner) -> None:
@@ -61,9 +58,13 @@ class Handlers:
         self._resource = resource
         self._database = database
         self._reader = Reader(resource, database, signer)
-        self._writer = Writer(resource)
         self._query = QueryReader(resource)
         self._whole = Selection(resource.fields)
+
+    @cached_property
+    def _writer(self) -> Writer:
+        """Made when first needed: what is read-only has none."""
+        return Writer(self._resource)
 
     def endpoints(self) -> list[Endpoint]:
         """What the resource declares, most specific paths first."""
@@ -119,7 +120,7 @@ class Handlers:
         async def execute(unit: Unit) -> Answer:
             return self._answer(scope, await self._writer.create(unit, scope, document))
 
-        return await self._write(request, body, execute)
+        return await perform(request, self._database, body, execute)
 
     async def update(self, request: Request) -> Response:
         """A merge patch."""
@@ -132,7 +133,7 @@ class Handlers:
         async def execute(unit: Unit) -> Answer:
             return self._answer(scope, await self._writer.update(unit, scope, record_id, patch, if_match))
 
-        return await self._write(request, body, execute)
+        return await perform(request, self._database, body, execute)
 
     async def upsert(self, request: Request) -> Response:
         """Create or replace by another system's id."""
@@ -144,7 +145,7 @@ class Handlers:
             written = await self._writer.upsert(unit, scope, source, external_id, document, if_match)
             return self._answer(scope, written)
 
-        return await self._write(request, body, execute)
+        return await perform(request, self._database, body, execute)
 
     async def delete(self, request: Request) -> Response:
         """A soft delete."""
@@ -155,7 +156,7 @@ class Handlers:
             await self._writer.delete(unit, scope, record_id, if_match)
             return Answer(204)
 
-        return await self._write(request, b"", execute)
+        return await perform(request, self._database, b"", execute)
 
     async def restore(self, request: Request) -> Response:
         """Bring a deleted record back."""
@@ -164,7 +165,7 @@ class Handlers:
         async def execute(unit: Unit) -> Answer:
             return self._answer(scope, await self._writer.restore(unit, scope, record_id), status=201)
 
-        return await self._write(request, b"", execute)
+        return await perform(request, self._database, b"", execute)
 
     async def bulk(self, request: Request) -> Response:
         """Many changes in one call."""
@@ -178,32 +179,7 @@ class Handlers:
             )
             return Answer(200, body, {"Content-Type": JSON})
 
-        return await self._write(request, body, execute)
-
-    async def _write(self, request: Request, payload: bytes, execute: Execute) -> Response:
-        """Runs the change once per idempotency key, commits, and only then answers."""
-        identity: Identity = request.scope["identity"]
-        key = None
-        if request.method in ("POST", "PATCH"):
-            key = read_key(
-                request.headers.get("idempotency-key"),
-                tenant_id=identity.tenant_id,
-                principal=identity.principal,
-                method=request.method,
-                target=request.url.path,
-                payload=payload,
-            )
-
-        async def work(session: AsyncSession) -> Answer:
-            unit = Unit(session, identity, datetime.now(UTC))
-            return await run_once(session, key, lambda: execute(unit))
-
-        try:
-            answer = await self._database.write(work, repeatable=key is not None)
-        except DuplicateKey as duplicate:
-            async with self._database.session() as session:
-                raise await duplicate.problem(session) from duplicate
-        return Response(answer.body, answer.status, dict(answer.headers))
+        return await perform(request, self._database, body, execute)
 
     def _answer(self, scope: Scope, written: Written, status: int | None = None) -> Answer:
         found = written.found

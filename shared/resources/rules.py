@@ -32,11 +32,21 @@ class Unit:
 class Rules(Generic[RecordT]):
     """The hooks of one resource. The base does nothing; features override what they need."""
 
+    async def complete(
+        self, unit: Unit, values: dict[str, Any], stored: RecordT | None, pointer: str
+    ) -> None:
+        """Fills in, in place, what the caller left out of `values`, and adds columns that follow from them.
+
+        `stored` is the record before the change, None for a new one. Only what differs from it afterwards is a
+        change, so that sending the same document again changes nothing. `pointer` leads to the document within
+        the body.
+        """
+
     async def before_create(self, unit: Unit, record: RecordT) -> None:
         """`record` carries the caller's values and its ids, and is not stored yet."""
 
     async def before_update(self, unit: Unit, record: RecordT, before: Mapping[str, Any]) -> None:
-        """`record` carries the new values, `before` the writable fields as they were."""
+        """`record` carries the new values, `before` the same fields as they were."""
 
     async def before_delete(self, unit: Unit, record: RecordT) -> None:
         """The record is about to be softly deleted."""

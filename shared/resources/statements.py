@@ -117,10 +117,13 @@ class Statements:
             number += 1
             conditions.append(f"{part}{number}")
         if not deleted:
-            conditions.append("t.deleted_at IS NULL")
+            conditions += [*self._parent_sql(), *self._live_sql()]
         body = row_json(self._resource, selection.fields, selection.includes)
         where = " AND ".join(conditions)
-        return f"SELECT {body}::text AS body, t.version, t.id FROM {quoted(self._resource.table)} t WHERE {where}"
+        version = (
+            "t.version" if self._resource.keeps_deleted else "1 AS version"
+        )  # what never changes has one
+        return f"SELECT {body}::text AS body, {version}, t.id FROM {quoted(self._resource.table)} t WHERE {where}"
 
     @staticmethod
     def _shape(question: ListQuestion) -> tuple[Hashable, ...]:
@@ -144,8 +147,20 @@ class Statements:
             conditions.append(f"{self._resource.search} @@ ${len(conditions) + 1}::text::tsquery")
         elif question.searched:
             conditions.append("false")  # a search without any word finds nothing
-        conditions.append("t.deleted_at IS NOT NULL" if question.deleted else "t.deleted_at IS NULL")
-        return conditions
+        return [*conditions, *self._parent_sql(), *self._live_sql(deleted=question.deleted)]
+
+    def _live_sql(self, *, deleted: bool = False) -> list[str]:
+        if not self._resource.keeps_deleted:
+            return []
+        return ["t.deleted_at IS NOT NULL" if deleted else "t.deleted_at IS NULL"]
+
+    def _parent_sql(self) -> list[str]:
+        """Parts of a deleted record are not to be found; PostgreSQL asks this once per statement."""
+        if self._resource.parent is None:
+            return []
+        table = quoted(self._resource.parent.resource.table)
+        live = "p.tenant_id = $1 AND p.id = $2 AND p.deleted_at IS NULL"
+        return [f"EXISTS (SELECT FROM {table} p WHERE {live})"]
 
     def _page_sql(self, question: ListQuestion, phase: str) -> str:
         sort = self._resource.sorts[question.sort]

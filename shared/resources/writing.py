@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_jsonable_python
-from sqlalchemy import ColumnElement, inspect, select, text
+from sqlalchemy import ColumnElement, func, inspect, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -42,16 +42,17 @@ class Written:
 class DuplicateKey(Exception):
     """A live record has this unique key already. Which one must be asked once the transaction is undone."""
 
-    def __init__(self, resource: Resource, tenant_id: UUID, key: Mapping[str, Any]) -> None:
+    def __init__(self, resource: Resource, index: str, tenant_id: UUID, key: Mapping[str, Any]) -> None:
         super().__init__(f"{resource.table}: {', '.join(key)}")
         self.resource = resource
+        self.index = index
         self.tenant_id = tenant_id
         self.key = key
 
     async def problem(self, session: AsyncSession) -> Problem:
         """The 409, naming the record that has the key."""
-        model = self.resource.model
-        same = [getattr(model, name) == value for name, value in self.key.items()]
+        model = self.resource.record_model
+        same = [self._equal(name, value) for name, value in self.key.items()]
         statement = select(model.id).where(
             model.tenant_id == self.tenant_id, model.deleted_at.is_(None), *same
         )
@@ -65,6 +66,17 @@ class DuplicateKey(Exception):
             "duplicate_key", detail, fields=list(self.key), conflicting_id=str(holder), link=location
         )
         return replace(found, headers={"Link": f'<{location}>; rel="related"'})
+
+    def _equal(self, name: str, value: Any) -> ColumnElement[bool]:
+        """As the index compares: without regard to case where it is over `lower(name)`."""
+        column = getattr(self.resource.record_model, name)
+        table = inspect(self.resource.record_model).local_table
+        texts = {
+            str(part) for index in table.indexes if index.name == self.index for part in index.expressions
+        }
+        folded = f"lower({name})" in texts
+        equal: ColumnElement[bool] = func.lower(column) == func.lower(value) if folded else column == value
+        return equal
 
 
 class Writer:
@@ -149,12 +161,14 @@ class Writer:
 
     async def _insert(self, unit: Unit, scope: Scope, document: WritableDocument, pointer: str) -> Found:
         await self._check_references(unit, document, self._writable, pointer)
-        record = self._resource.model()
+        record = self._resource.record_model()
         record.tenant_id, record.id, record.version = unit.tenant_id, new_id(), 1
         record.created_at = record.updated_at = unit.now
         if self._resource.parent is not None:
             setattr(record, self._resource.parent.field, scope.parent_id)
-        for name, value in self._column_values(document).items():
+        values = self._column_values(document)
+        await self._resource.rules.complete(unit, values, None, pointer)
+        for name, value in values.items():
             setattr(record, name, value)
         await self._resource.rules.before_create(unit, record)
         unit.session.add(record)
@@ -164,8 +178,9 @@ class Writer:
     async def _change(
         self, unit: Unit, scope: Scope, record: Record, document: WritableDocument, pointer: str
     ) -> Found:
-        before = {name: getattr(record, name) for name in self._writable}
         values = self._column_values(document)
+        await self._resource.rules.complete(unit, values, record, pointer)
+        before = {name: getattr(record, name) for name in values}
         changed = [name for name, value in values.items() if value != before[name]]
         await self._check_references(unit, document, changed, pointer)
         for name in changed:
@@ -190,29 +205,29 @@ class Writer:
         except IntegrityError as error:
             index = violated_constraint(error, UNIQUE_VIOLATION)
             if index in keys:
-                raise DuplicateKey(self._resource, unit.tenant_id, keys[index]) from error
+                raise DuplicateKey(self._resource, index, unit.tenant_id, keys[index]) from error
             raise
         await self._resource.rules.after_write(unit, record)
         await unit.session.flush()
 
     async def _locked(self, unit: Unit, scope: Scope, record_id: UUID, *, deleted: bool = False) -> Record:
-        model = self._resource.model
+        model = self._resource.record_model
         conditions = [*self._scoped(scope), model.id == record_id]
         if not deleted:
             conditions.append(model.deleted_at.is_(None))
         return await self._one(unit, conditions) or self._missing()
 
     async def _named(self, unit: Unit, scope: Scope, source: str, external_id: str) -> Record | None:
-        model = self._resource.model
+        model = self._resource.record_model
         named = [model.source == source, model.external_id == external_id, model.deleted_at.is_(None)]
         return await self._one(unit, [*self._scoped(scope), *named])
 
     async def _one(self, unit: Unit, conditions: list[ColumnElement[bool]]) -> Record | None:
-        statement = select(self._resource.model).where(*conditions).with_for_update()
+        statement = select(self._resource.record_model).where(*conditions).with_for_update()
         return (await unit.session.execute(statement)).scalar_one_or_none()
 
     def _scoped(self, scope: Scope) -> list[ColumnElement[bool]]:
-        model = self._resource.model
+        model = self._resource.record_model
         conditions = [model.tenant_id == scope.tenant_id]
         if self._resource.parent is not None:
             conditions.append(getattr(model, self._resource.parent.field) == scope.parent_id)
@@ -225,7 +240,7 @@ class Writer:
         if self._resource.parent is None:
             return
         parent = self._resource.parent.resource
-        if not await _live_ids(unit, parent.model, [scope.parent_id]):
+        if not await _live_ids(unit, parent.record_model, [scope.parent_id]):
             raise not_found(f"There is no such {parent.singular}.")
 
     async def _check_references(
@@ -256,7 +271,7 @@ class Writer:
 
 
 async def _check_reference(unit: Unit, reference: Reference, ids: list[UUID], pointer: str) -> None:
-    known = await _live_ids(unit, reference.target.model, ids)
+    known = await _live_ids(unit, reference.target.record_model, ids)
     for position, record_id in enumerate(ids):
         if record_id not in known:
             place = f"{pointer}/{reference.field}" + (f"/{position}" if reference.many else "")

@@ -64,11 +64,14 @@ def _schemas(resources: tuple[Resource, ...], documents: tuple[type, ...]) -> Sc
     wanted: list[tuple[Any, JsonSchemaMode]] = [(BulkRequest, "validation")]
     wanted += [(document, "validation") for document in documents]
     for resource in resources:
-        wanted += [(resource.writable, "validation"), (resource.readable, "serialization")]
+        wanted.append((resource.readable, "serialization"))
+        if resource.changeable:
+            wanted.append((resource.writable, "validation"))
     _, generated = models_json_schema(wanted, ref_template="#/components/schemas/{model}")
     schemas: Schema = {**generated.get("$defs", {}), "Problem": _PROBLEM}
     for resource in resources:
-        schemas[patch_name(resource)] = _patch_schema(schemas[resource.writable.__name__])
+        if resource.changeable:
+            schemas[patch_name(resource)] = _patch_schema(schemas[resource.writable.__name__])
         selection = _selection_schema(schemas[resource.readable.__name__], resource)
         schemas[f"{resource.readable.__name__}Selection"] = selection
     return schemas

@@ -1,21 +1,24 @@
 """Settings that every service has: typed, frozen, from the environment with the service's prefix."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ServiceSettings(BaseSettings):
     """Read once by the composition root. A service subclasses it with `env_prefix` and its own additions."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    # An error's text must not show what was given: the database's URL holds a password.
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
     database_url: SecretStr
     """postgresql://user:password@host:port/database"""
+    database_url_file: Path | None = None
+    """Instead of `database_url`: the file that holds it, where secrets are handed over as files."""
     identity_public_key_file: Path
     """Ed25519, PEM: the gateway's signature on identities is checked with it."""
     cursor_key_file: Path
@@ -24,6 +27,19 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     read_connections: int = Field(default=8, ge=1, le=100)
     write_connections: int = Field(default=8, ge=1, le=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_database_url(cls, values: dict[str, Any]) -> dict[str, Any]:
+        file = values.get("database_url_file")
+        if file is None:
+            return values
+        if "database_url" in values:
+            raise ValueError("there are a database_url and a database_url_file: which is meant?")
+        try:
+            return values | {"database_url": Path(file).read_text("utf-8").strip()}
+        except OSError as error:
+            raise ValueError(f"database_url_file: {error}") from error
 
 
 def read_cursor_key(path: Path) -> bytes:

@@ -1,0 +1,1 @@
+"""What the gateway answers itself: its health, and where the documentation is."""

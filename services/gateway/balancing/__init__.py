@@ -1,0 +1,1 @@
+"""Which replica of an upstream takes a request."""

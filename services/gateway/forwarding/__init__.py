@@ -1,0 +1,1 @@
+"""Carrying a request to a replica and its answer back."""

@@ -1,0 +1,1 @@
+"""How much a caller may ask: sizes of one request, and requests per time."""

@@ -1,0 +1,54 @@
+"""A token bucket in integers. Pure: time comes in as nanoseconds of a monotonic clock."""
+
+from dataclasses import dataclass
+
+_SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`per_second` requests on average, `burst` at once."""
+
+    per_second: int = 2_000
+    burst: int = 4_000
+
+    @property
+    def token_ns(self) -> int:
+        """How long one token takes to grow."""
+        return _SECOND_NS // self.per_second
+
+    @property
+    def window_s(self) -> int:
+        """How long an empty bucket takes to fill, in whole seconds, rounded up."""
+        return _seconds_up(self.burst * self.token_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The answer to one request: whether it may pass, what is left, when all is back (whole seconds)."""
+
+    allowed: bool
+    remaining: int
+    full_in_s: int
+    retry_after_s: int
+
+
+def take(full_at_ns: int, now_ns: int, rate: Rate) -> tuple[int, Allowance]:
+    """Take one token from the bucket that will be full at `full_at_ns`; returns that instant anew.
+
+    A bucket is nothing but the instant at which it will be full again (the generic cell rate algorithm,
+    ITU-T I.371): each token taken moves it one `token_ns` away, and it may lie at most `burst` tokens ahead.
+    """
+    token_ns = rate.token_ns
+    full_at = max(full_at_ns, now_ns)
+    ahead_limit = rate.burst * token_ns
+    excess = full_at + token_ns - now_ns - ahead_limit
+    if excess > 0:
+        return full_at, Allowance(False, 0, _seconds_up(full_at - now_ns), max(1, _seconds_up(excess)))
+    full_at += token_ns
+    remaining = (now_ns + ahead_limit - full_at) // token_ns
+    return full_at, Allowance(True, remaining, _seconds_up(full_at - now_ns), 0)
+
+
+def _seconds_up(duration_ns: int) -> int:
+    return -(-duration_ns // _SECOND_NS)

@@ -1,0 +1,1 @@
+"""What stands between a failing replica and the caller."""

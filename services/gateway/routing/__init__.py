@@ -1,0 +1,1 @@
+"""Which upstream a request is for."""

@@ -1,0 +1,27 @@
+"""The sales service: what is sold, by whom, and how far each deal is."""
+
+from pathlib import Path
+
+from services.sales.deals.resource import DEALS, STAGE_CHANGES
+from services.sales.deals.routes import stage_change_router
+from services.sales.deals.schemas import StageChangeIn
+from services.sales.deals.service import keep_history_partitions
+from services.sales.models import Base
+from services.sales.pipelines.resource import PIPELINES
+from services.sales.products.resource import PRODUCTS
+from services.sales.sales_reps.resource import SALES_REPS
+from services.sales.settings import SalesSettings
+from shared.service.definition import Service
+
+SERVICE = Service(
+    name="sales",
+    title="Kontor sales",
+    summary="Pipelines and their stages, products, sales representatives, and the deals between them.",
+    settings=SalesSettings,
+    metadata=Base.metadata,
+    migrations=Path(__file__).parent / "migrations",
+    resources=(PIPELINES, PRODUCTS, SALES_REPS, DEALS, STAGE_CHANGES),
+    routers=(stage_change_router,),
+    jobs=(keep_history_partitions,),
+    documents=(StageChangeIn,),
+)

@@ -1,0 +1,89 @@
+"""What can be imported into a resource: its fields, and the SQL that a feature adds around the merge.
+
+The generic merge does for every resource what its API does for one record: create or change by external id, leave
+what is equal untouched, count both. What a feature's rules do beyond that is set-based SQL here.
+
+SQL sees the staged rows as the table `staged s`: `row`, `line`, `key`, `superseded` (a later row has the same key), one
+text column per field (NULL where the file does not map it), and one id column per looked-up reference.
+Parameters: `$1` the tenant, `$2` the key's source, `$3` the principal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared.resources.definition import Resource
+
+FieldKind = Literal["text", "integer", "decimal", "boolean", "date", "instant", "email", "money", "choice"]
+
+
+@dataclass(frozen=True)
+class ImportField:
+    """One field of a mapping.
+
+    `column` is the table's column, or None for a field that only the feature's SQL uses. `sql` makes the column's value
+    of the staged text (`s.<name>`); by default it is cast to the column's type.
+    """
+
+    kind: FieldKind = "text"
+    column: str | None = None
+    sql: str | None = None
+    required: bool = False
+    max_length: int = 300
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+    maximum: int | None = None
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A reference by something else than our id: `field` is looked up and becomes the id in `column`.
+
+    `select` yields `(value, id)`; `stored` is false for an id that only other SQL uses.
+    """
+
+    field: str
+    column: str
+    noun: str
+    select: str
+    stored: bool = True
+
+
+@dataclass(frozen=True)
+class Check:
+    """A condition of the staged row `s` that makes it an error of this field."""
+
+    field: str
+    code: str
+    reason: str
+    condition: str
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A column made of several fields; written when the file maps any of them."""
+
+    column: str
+    fields: tuple[str, ...]
+    sql: str
+
+
+@dataclass(frozen=True)
+class ImportTarget:
+    """How a resource is imported.
+
+    `defaults` are the columns that a new record needs and no field fills, as SQL; they never change an old record.
+    `before` and `after` run around the merge in its transaction; `after` sees the temporary table
+    `merged (id, key, created)` of the records that changed. `sequence` names the field (and its column) that orders
+    several rows of one key: the largest wins, in whatever order the rows and the files come.
+    """
+
+    resource: Resource
+    fields: Mapping[str, ImportField]
+    lookups: tuple[Lookup, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    checks: tuple[Check, ...] = ()
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    sequence: str | None = None

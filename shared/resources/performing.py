@@ -1,0 +1,49 @@
+"""Performing a change: one transaction, at most once per idempotency key, committed before the answer."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.database.database import Database
+from shared.idempotency import Answer, IdempotencyKey, read_key, run_once
+from shared.identity import Identity
+from shared.resources.rules import Unit
+from shared.resources.writing import DuplicateKey
+
+Execute = Callable[[Unit], Awaitable[Answer]]
+"""The change itself; it may run more than once, so it starts from its arguments each time."""
+
+
+async def perform(request: Request, database: Database, payload: bytes, execute: Execute) -> Response:
+    """Runs `execute` in a transaction. `payload` is what a repetition with the same key must equal."""
+    identity: Identity = request.scope["identity"]
+    key = request_key(request, payload)
+
+    async def work(session: AsyncSession) -> Answer:
+        unit = Unit(session, identity, datetime.now(UTC))
+        return await run_once(session, key, lambda: execute(unit))
+
+    try:
+        answer = await database.write(work, repeatable=key is not None)
+    except DuplicateKey as duplicate:
+        async with database.session() as session:
+            raise await duplicate.problem(session) from duplicate
+    return Response(answer.body, answer.status, dict(answer.headers))
+
+
+def request_key(request: Request, payload: bytes) -> IdempotencyKey | None:
+    """The request's idempotency key; only POST and PATCH have one."""
+    if request.method not in ("POST", "PATCH"):
+        return None
+    identity: Identity = request.scope["identity"]
+    return read_key(
+        request.headers.get("idempotency-key"),
+        tenant_id=identity.tenant_id,
+        principal=identity.principal,
+        method=request.method,
+        target=request.url.path,
+        payload=payload,
+    )
