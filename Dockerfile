@@ -32,7 +32,7 @@ WORKDIR /app
 USER 10001:10001
 STOPSIGNAL SIGTERM
 # The health check asks the process itself, not its database: what is alive must not be killed for another's fault.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["python", "-c", \
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", \
   "import os,sys;from http.client import HTTPConnection as C;c=C('127.0.0.1',int(os.environ[os.environ['SERVICE'].upper()+'_PORT']),timeout=2);c.request('GET','/livez');sys.exit(c.getresponse().status!=200)"]
 # `exec` makes Python the process that gets SIGTERM; arguments choose the command: migrate, worker.
 ENTRYPOINT ["/bin/sh", "-c", "exec python -m \"services.$SERVICE\" \"$@\"", "kontor"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from services.customers.accounts.imports import ACCOUNT_IMPORT
 from services.customers.accounts.resource import ACCOUNTS
+from services.customers.contacts.imports import CONTACT_IMPORT
 from services.customers.contacts.resource import CONTACTS
 from services.customers.models import Base, Import
 from services.customers.settings import CustomersSettings
@@ -16,7 +17,7 @@ from shared.imports.worker import import_job
 from shared.service.definition import Service
 
 IMPORTS = imports_resource("customers", Import)
-IMPORTABLE = {"accounts": ACCOUNT_IMPORT}
+IMPORTABLE = {"accounts": ACCOUNT_IMPORT, "contacts": CONTACT_IMPORT}
 
 SERVICE = Service(
     name="customers",

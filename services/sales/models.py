@@ -2,6 +2,7 @@
 
 from shared.database.tables import TypedBase, service_metadata
 from shared.idempotency import add_idempotency_table
+from shared.imports.tables import ImportRecord, add_import_tables
 
 
 class Base(TypedBase):
@@ -12,3 +13,8 @@ class Base(TypedBase):
 
 
 add_idempotency_table(Base.metadata)
+add_import_tables(Base.metadata)
+
+
+class Import(ImportRecord, Base):
+    """The import jobs of this service."""

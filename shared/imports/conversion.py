@@ -121,6 +121,9 @@ def _convert(field: ImportField, rule: ColumnRule, plan: Plan) -> values.Convert
         "date": lambda: values.plain_date(mapping.date_order),
         "instant": lambda: values.instant(mapping.date_order, mapping.zone_info),
         "email": lambda: values.email,
+        "id": lambda: values.record_id,
+        "locale": lambda: values.locale,
+        "zone": lambda: values.zone,
         "money": lambda: values.money(rule.currency or "", rule.scale),
         "choice": lambda: values.choice(field.choices),
     }

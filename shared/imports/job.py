@@ -196,6 +196,8 @@ class ImportRun:
 
     async def _merge_staged(self) -> list[RowError]:
         """Merges what is staged; returns the rows that only SQL could find fault with."""
+        # Without statistics the planner takes a temporary table for a small one and loops over it.
+        await self._work.execute("ANALYZE staged")
         await self._work.execute(self._statements.supersede())
         for sql in (*self._plan.target.before, *self._statements.look_up()):
             await self._execute(sql)
@@ -205,6 +207,7 @@ class ImportRun:
         created, updated = await self._work.fetchrow(
             "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) FROM merged"
         )
+        await self._work.execute("ANALYZE merged")
         for sql in self._plan.target.after:
             await self._execute(sql)
         await self._work.execute("TRUNCATE staged, merged")
@@ -215,20 +218,26 @@ class ImportRun:
         return errors
 
     async def _execute(self, sql: str) -> None:
-        await self._work.execute(sql, *self._scope(sql))
+        bound, values = self._bound(sql)
+        await self._work.execute(bound, *values)
 
-    def _scope(self, sql: str) -> tuple[Any, ...]:
-        """The values of the placeholders that the statement has."""
-        values = (self._tenant_id, self._plan.mapping.key.source, self._principal)
-        return values[: max((n for n in (1, 2, 3) if f"${n}" in sql), default=0)]
+    def _bound(self, sql: str) -> tuple[str, list[Any]]:
+        """The statement with the placeholders that it uses numbered without gaps, and their values."""
+        values: list[Any] = []
+        scope = (self._tenant_id, self._plan.mapping.key.source, self._principal)
+        for number, value in enumerate(scope, start=1):
+            if f"${number}" in sql:
+                values.append(value)
+                sql = sql.replace(f"${number}", f"${len(values)}")
+        return sql, values
 
     async def _take_out_faults(self) -> list[RowError]:
         errors = []
         for fault in self._statements.faults():
-            sql = self._statements.take_out(fault)
+            sql, values = self._bound(self._statements.take_out(fault))
             rule = self._plan.mapping.columns.get(fault.field)
             label = rule.from_[0] if rule is not None and rule.from_ else fault.field
-            for row, line, value in await self._work.fetch(sql, *self._scope(sql)):
+            for row, line, value in await self._work.fetch(sql, *values):
                 errors.append(RowError(row, line, label, fault.code, fault.reason, shown(value)))
         return errors
 

@@ -43,7 +43,7 @@ class MultipartForm:
         self._parts: list[_Part] = []
         self._header_name = self._header_value = b""
         self._ended = False
-        callbacks: "MultipartCallbacks" = {
+        callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin_part,
             "on_header_field": self._extend_header_name,
             "on_header_value": self._extend_header_value,

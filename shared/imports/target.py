@@ -14,7 +14,20 @@ from typing import Literal
 
 from shared.resources.definition import Resource
 
-FieldKind = Literal["text", "integer", "decimal", "boolean", "date", "instant", "email", "money", "choice"]
+FieldKind = Literal[
+    "text",
+    "integer",
+    "decimal",
+    "boolean",
+    "date",
+    "instant",
+    "email",
+    "id",
+    "locale",
+    "zone",
+    "money",
+    "choice",
+]
 
 
 @dataclass(frozen=True)

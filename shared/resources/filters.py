@@ -5,10 +5,11 @@ PostgreSQL as parameters only.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ SUBSTRING = ("contains", "starts_with")
 NULLNESS = ("is_null",)
 OPERATORS = EQUALITY + ORDER + SUBSTRING + NULLNESS
 MAX_LIST_VALUES = 200
+_DECIMAL = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,2})?\Z", re.ASCII)
 
 _CONDITIONS = {
     "eq": "{sql} = {value}",
@@ -153,11 +155,8 @@ def _integer(text: str) -> int:
 
 
 def _decimal(text: str) -> Decimal:
-    try:
-        value = Decimal(text) if len(text) <= 40 and text.isascii() else Decimal("nan")
-    except InvalidOperation:
-        value = Decimal("nan")
-    if not value.is_finite() or abs(value.adjusted()) > 30:
+    value = Decimal(text) if len(text) <= 40 and _DECIMAL.match(text) else None
+    if value is None or abs(value.adjusted()) > 30:
         raise ValueError("must be a decimal number")
     return value
 

@@ -72,6 +72,8 @@ class QueryReader:
         plain, conditions = self._split(pairs)
         sort, descending = self._sort(plain.pop("sort", self._resource.default_sort))
         text = plain.pop("q", None)
+        if text is not None and self._resource.search is None:
+            raise _unknown("q")
         if text is not None and len(text) > MAX_QUERY_LENGTH:
             raise bad_query("q", "too_long", f"q takes at most {MAX_QUERY_LENGTH} characters.")
         deleted = conditions.pop(_DELETED, None)

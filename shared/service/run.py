@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -15,6 +16,7 @@ from shared.telemetry.setup import Telemetry, configure
 from shared.version import VERSION
 
 _GRACE_S = 10
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(service: Service) -> None:
@@ -30,6 +32,9 @@ def main(service: Service) -> None:
 
 def serve(service: Service, settings: ServiceSettings) -> None:
     """One replica, until SIGTERM or SIGINT; running requests are finished first."""
+    # Once drained, uvicorn raises the signal again for whoever handled it before: then it ends us, with 0.
+    for signal_number in _STOPS:
+        signal.signal(signal_number, _leave)
     app = create_app(service, settings, _telemetry(service, settings))
     uvicorn.run(
         app,
@@ -60,16 +65,27 @@ async def _work(service: Service, settings: ServiceSettings) -> None:
     parts = make_parts(service, settings, telemetry)
     await parts.database.open()
     jobs = asyncio.gather(*(job(parts) for job in service.jobs))
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, jobs.cancel)
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        stopping.set()
+        jobs.cancel()
+
+    for signal_number in _STOPS:
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop)
     try:
         await jobs
     except asyncio.CancelledError:
-        if not jobs.cancelled():
+        # What was gathered ends with this error without counting as cancelled itself.
+        if not stopping.is_set():
             raise
     finally:
         await parts.database.close()
         await asyncio.to_thread(telemetry.shutdown)
+
+
+def _leave(_signal_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _telemetry(service: Service, settings: ServiceSettings) -> Telemetry:

@@ -56,6 +56,15 @@ def columns_in(sql: str) -> list[str]:
     return re.findall(r"\bt\.\"?(\w+)", sql)
 
 
+def with_its_pair(world: "World", columns: list[str]) -> set[str]:
+    """The columns and those that are empty together with them: an amount is nothing without its currency."""
+    pairs = [
+        {part.columns[0].name for part in composite.props}  # type: ignore[attr-defined]  # plain columns only
+        for composite in inspect(world.resource.model).composites
+    ]
+    return set(columns).union(*(pair for pair in pairs if pair & set(columns)))
+
+
 async def in_order(world: "World", sql: str, direction: str) -> list[str]:
     """The ids of all live records in the order of an expression, empty values last: what a list must equal."""
     resource, scope = world.resource, await world.scope()

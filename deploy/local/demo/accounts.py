@@ -67,7 +67,7 @@ class Accounts:
             self._make_one(created_at)
 
     def _instants(self, number: int) -> list[datetime]:
-        """Many customers were brought along when the workspace was set up; the others came in the course of the year."""
+        """Many were brought along when the workspace was set up; the others came in the course of the year."""
         start, rng = self._timeline.start, self._rng
         zone = ZoneInfo("UTC")
         instants = [
@@ -148,5 +148,5 @@ def _description(account: Account, parent: Account | None) -> str:
 
 
 def _three_digits(value: float) -> int:
-    step = 10 ** max(0, len(str(int(value))) - 3)
+    step: int = 10 ** max(0, len(str(int(value))) - 3)
     return round(value / step) * step

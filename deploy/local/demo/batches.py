@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 
-
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table of one service's database and the columns that are filled, in the order of the rows' values.

@@ -10,6 +10,11 @@ from typing import Generic, TypeVar
 ItemT = TypeVar("ItemT")
 
 
+def pick(items: Sequence[ItemT], rng: Random) -> ItemT:
+    """One of the items, each as likely; `Random.choice` takes three times as long."""
+    return items[int(rng.random() * len(items))]
+
+
 class Weighted(Generic[ItemT]):
     """Items with weights; a choice takes logarithmic time. There must be at least one."""
 

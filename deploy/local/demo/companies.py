@@ -6,7 +6,9 @@ from deploy.local.demo.countries import City, Country
 from deploy.local.demo.people import latin, name_pool
 from deploy.local.demo.sectors import Sector, word_choices
 
-_BEGINNINGS = "Alta Nova Vera Lumi Terra Corde Sola Mira Astra Velo Arbo Fino Quanta Delta Orio Pala Seren Tempo Uni Zeno"
+_BEGINNINGS = (
+    "Alta Nova Vera Lumi Terra Corde Sola Mira Astra Velo Arbo Fino Quanta Delta Orio Pala Tempo Uni Zeno"
+)
 _ENDINGS = "dis ris nex via tec mont gard line veo lis tra com flux lux qua nor ben sys thea ron"
 _INVENTED = tuple(
     first + last for first in _BEGINNINGS.split() for last in _ENDINGS.split() if first[-1] != last[0]

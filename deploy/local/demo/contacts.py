@@ -1,12 +1,13 @@
 """The demo's contacts: people at the accounts, and a few who belong to none."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+from pydantic_core import to_json
 
 from deploy.local.demo.accounts import Account
 from deploy.local.demo.batches import Table, columns
@@ -24,7 +25,11 @@ _WITHOUT_ACCOUNT = 0.05
 # Titles by department; the departments that deal with a supplier like ours come up more often.
 _DEPARTMENTS: tuple[tuple[str, int, tuple[str, ...]], ...] = (
     ("Operations", 24, ("Operations Manager", "Head of Operations", "Warehouse Manager", "Shift Supervisor")),
-    ("IT", 22, ("IT Manager", "System Administrator", "Head of IT", "Integration Engineer", "Support Analyst")),
+    (
+        "IT",
+        22,
+        ("IT Manager", "System Administrator", "Head of IT", "Integration Engineer", "Support Analyst"),
+    ),
     ("Purchasing", 16, ("Buyer", "Head of Purchasing", "Procurement Manager", "Category Manager")),
     ("Finance", 12, ("Accountant", "Chief Financial Officer", "Controller", "Accounts Payable Clerk")),
     ("Logistics", 12, ("Logistics Manager", "Supply Chain Planner", "Fleet Manager")),
@@ -79,7 +84,9 @@ class Contacts:
             country, city, zone = account.country, account.city, account.zone
             created_at = self._met(account)
         given, family = name_pool(country.names, self._seed).pick(rng)
-        email = self._address(given, family, account.domain if account else f"mailbox.{country.domain}.example")
+        email = self._address(
+            given, family, account.domain if account else f"mailbox.{country.domain}.example"
+        )
         contact = Contact(
             id_at(created_at, rng), created_at, given.text, email, account, country.language, zone
         )
@@ -96,7 +103,11 @@ class Contacts:
 
     def _address(self, given: Name, family: Name, domain: str) -> str:
         """`first.last@` or `f.last@`; a namesake gets a number."""
-        local = f"{given.latin}.{family.latin}" if self._rng.random() < 0.75 else f"{given.latin[0]}.{family.latin}"
+        local = (
+            f"{given.latin}.{family.latin}"
+            if self._rng.random() < 0.75
+            else f"{given.latin[0]}.{family.latin}"
+        )
         address, number = f"{local}@{domain}", 1
         while address in self._taken:
             number += 1
@@ -135,7 +146,7 @@ class Contacts:
             given = latin(contact.given_name, country.language) or family.latin
             private = f"{given}.{family.latin}{self._rng.randrange(60, 100)}@mailbox.{country.domain}.example"
             entries.append(_entry("address", private, "home", primary=False))
-        return json.dumps(entries, ensure_ascii=False)
+        return to_json(entries).decode()
 
     def _phones(self, country: Country, city: City, *, at_work: bool) -> str:
         rng = self._rng
@@ -145,9 +156,12 @@ class Contacts:
         if rng.random() < (0.45 if at_work else 0.7):
             number = _digits(country.mobile, rng).replace("{area}", city.area)
             entries.append(("mobile", f"{country.dial} {number}"))
-        return json.dumps(
-            [_entry("number", number, kind, primary=not place) for place, (kind, number) in enumerate(entries)]
-        )
+        return to_json(
+            [
+                _entry("number", number, kind, primary=not place)
+                for place, (kind, number) in enumerate(entries)
+            ]
+        ).decode()
 
 
 def _entry(member: str, value: str, kind: str, *, primary: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from deploy.local.demo.accounts import Account
 from deploy.local.demo.batches import Table, columns
 from deploy.local.demo.catalogue import Catalogue, Product, Rep, Stage
-from deploy.local.demo.choosing import Grown, Weighted
+from deploy.local.demo.choosing import Grown, Weighted, pick
 from deploy.local.demo.contacts import Contact
 from deploy.local.demo.timeline import Timeline, id_at
 from shared.fields.money import minor_units
@@ -40,7 +40,12 @@ _SHORTEST_DAYS, _USUAL_DAYS, _LONGEST_DAYS = 10, 42, 120
 _WITHOUT_ACCOUNT = 0.02
 # How much of its whole time a deal has taken when it comes into each open stage.
 _PROGRESS = (0.0, 0.18, 0.42, 0.7)
-_NAMES = ("{account}: {product}", "{product} for {account}", "{account}: {product} renewal", "{account}: more {product}")
+_NAMES = (
+    "{account}: {product}",
+    "{product} for {account}",
+    "{account}: {product} renewal",
+    "{account}: more {product}",
+)
 _NAME_WEIGHTS = (6, 3, 2, 1)
 _LOSS_REASONS = ("Price", "Competitor", "No budget", "No decision", "Missing feature", "Timing", "No answer")
 _LOSS_WEIGHTS = (26, 20, 16, 14, 10, 8, 6)
@@ -150,16 +155,19 @@ class Deals:
         days = _USUAL_DAYS * rep.pace * (size / 100) ** 0.08 * exp(rng.gauss(0, 0.5))
         days = min(_LONGEST_DAYS - 2.0, max(_SHORTEST_DAYS, days))
         won = rng.random() < min(0.95, product.winning * rep.skill)
-        stages = self._open_stages if won else self._open_stages[: rng.choices((1, 2, 3, 4), (18, 30, 32, 20))[0]]
+        stages = (
+            self._open_stages if won else self._open_stages[: rng.choices((1, 2, 3, 4), (18, 30, 32, 20))[0]]
+        )
         steps = [_Step(self._open_stages[0], created_at)]
         for stage, share in zip(stages[1:], _PROGRESS[1:], strict=False):
-            steps.append(_Step(stage, self._later(created_at, days * share * rng.uniform(0.85, 1.15))))
-        end = self._ends["won" if won else "lost"]
-        steps.append(_Step(end, max(self._later(created_at, days), steps[-1].at + timedelta(hours=2))))
+            self._come_into(steps, stage, days * share * rng.uniform(0.85, 1.15))
+        self._come_into(steps, self._ends["won" if won else "lost"], days)
         return [step for step in steps if step.at <= now]
 
-    def _later(self, created_at: datetime, days: float) -> datetime:
-        return self._timeline.after(created_at, days * 86_400, self._utc, self._rng)
+    def _come_into(self, steps: list[_Step], stage: Stage, days: float) -> None:
+        """So many days after the deal began, and in any case after its last step."""
+        at = self._timeline.after(steps[0].at, days * 86_400, self._utc, self._rng)
+        steps.append(_Step(stage, max(at, steps[-1].at + timedelta(minutes=20))))
 
     def _changes(self, deal_id: UUID, steps: list[_Step], rep: Rep) -> list[tuple[Any, ...]]:
         pipeline_id = self._catalogue.pipeline_id
@@ -178,8 +186,12 @@ class Deals:
         size = account.employees if account is not None else 20
         pieces = max(1, round(product.pieces * (size / 100) ** 0.3 * exp(rng.gauss(0, 0.55))))
         discount = rng.choice((0.0, 0.0, 0.0, 0.05, 0.1, 0.15, 0.2))
-        currency, units = ("EUR", 1.0) if account is None else (account.country.currency, account.country.units)
-        price = product.price * pieces * (1 - discount) * units * (1 if pieces > 1 else exp(rng.gauss(0, 0.18)))
+        currency, units = (
+            ("EUR", 1.0) if account is None else (account.country.currency, account.country.units)
+        )
+        price = (
+            product.price * pieces * (1 - discount) * units * (1 if pieces > 1 else exp(rng.gauss(0, 0.18)))
+        )
         step = 10 if price < 10_000 else 100
         return Decimal(f"{round(price / step) * step:.{minor_units(currency)}f}"), currency
 
@@ -191,5 +203,8 @@ class Deals:
     def _buyers(self, account: Account | None, at: datetime) -> list[UUID]:
         if account is None:
             return []
-        known = [person.id for person in self._people.get(account.id, ()) if person.created_at <= at]
-        return self._rng.sample(known, min(len(known), self._rng.choice((1, 1, 1, 2, 2, 3))))
+        people = self._people.get(account.id)
+        if people is None:
+            return []
+        asked = (pick(people, self._rng) for _ in range(pick((1, 1, 1, 2, 2, 3), self._rng)))
+        return list(dict.fromkeys(person.id for person in asked if person.created_at <= at))

@@ -10,15 +10,14 @@ from mimesis import Gender, Locale
 from mimesis import Person as Names
 
 _GIVEN, _FAMILY = 160, 300
-_LATIN = str.maketrans(
-    {"ß": "ss", "ø": "o", "ł": "l", "Ł": "L", "æ": "ae", "Ø": "O", "đ": "d", "ı": "i", "’": "", "'": ""}
-)
+_LATIN = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "Ł": "L", "æ": "ae", "Ø": "O", "đ": "d", "'": ""})
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 
 # Kanji do not tell how they are read, so these names come with their reading.
 _JAPANESE_FAMILIES = (
-    "佐藤 Sato,鈴木 Suzuki,高橋 Takahashi,田中 Tanaka,伊藤 Ito,渡辺 Watanabe,山本 Yamamoto,中村 Nakamura,小林 Kobayashi,"
-    "加藤 Kato,吉田 Yoshida,山田 Yamada,佐々木 Sasaki,山口 Yamaguchi,松本 Matsumoto,井上 Inoue,木村 Kimura,林 Hayashi,"
+    "佐藤 Sato,鈴木 Suzuki,高橋 Takahashi,田中 Tanaka,伊藤 Ito,渡辺 Watanabe,山本 Yamamoto,中村 Nakamura,"
+    "小林 Kobayashi,加藤 Kato,吉田 Yoshida,山田 Yamada,佐々木 Sasaki,"
+    "山口 Yamaguchi,松本 Matsumoto,井上 Inoue,木村 Kimura,林 Hayashi,"
     "斎藤 Saito,清水 Shimizu,山崎 Yamazaki,森 Mori,池田 Ikeda,橋本 Hashimoto,阿部 Abe,石川 Ishikawa,山下 Yamashita,"
     "中島 Nakajima,石井 Ishii,小川 Ogawa,前田 Maeda,岡田 Okada,長谷川 Hasegawa,藤田 Fujita,後藤 Goto,近藤 Kondo,"
     "村上 Murakami,遠藤 Endo,青木 Aoki,坂本 Sakamoto,藤井 Fujii,西村 Nishimura,福田 Fukuda,太田 Ota,三浦 Miura"
@@ -28,8 +27,9 @@ _JAPANESE_WOMEN = (
     "愛 Ai,舞 Mai,彩 Aya,美咲 Misaki,葵 Aoi,結衣 Yui,千尋 Chihiro,綾香 Ayaka,久美子 Kumiko,麻衣 Mai"
 )
 _JAPANESE_MEN = (
-    "浩 Hiroshi,健一 Kenichi,誠 Makoto,隆 Takashi,大輔 Daisuke,翔太 Shota,拓也 Takuya,健太 Kenta,直樹 Naoki,剛 Tsuyoshi,"
-    "学 Manabu,哲也 Tetsuya,修 Osamu,亮 Ryo,和也 Kazuya,蓮 Ren,悠斗 Yuto,達也 Tatsuya,裕介 Yusuke,正樹 Masaki"
+    "浩 Hiroshi,健一 Kenichi,誠 Makoto,隆 Takashi,大輔 Daisuke,翔太 Shota,拓也 Takuya,健太 Kenta,直樹 Naoki,"
+    "剛 Tsuyoshi,学 Manabu,"
+    "哲也 Tetsuya,修 Osamu,亮 Ryo,和也 Kazuya,蓮 Ren,悠斗 Yuto,達也 Tatsuya,裕介 Yusuke,正樹 Masaki"
 )
 
 

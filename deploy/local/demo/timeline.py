@@ -8,10 +8,25 @@ from random import Random
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from asyncpg.pgproto import pgproto
+
 DAYS = 365
 _GROWTH = 0.6  # over the year, business grows by this share
 _BY_WEEKDAY = (1.15, 1.2, 1.1, 1.05, 0.9, 0.12, 0.07)
-_BY_MONTH = (0.95, 1.0, 1.15, 0.95, 1.0, 1.15, 0.85, 0.7, 1.1, 1.05, 1.15, 0.8)  # weak summer, strong ends of quarters
+_BY_MONTH = (
+    0.95,
+    1.0,
+    1.15,
+    0.95,
+    1.0,
+    1.15,
+    0.85,
+    0.7,
+    1.1,
+    1.05,
+    1.15,
+    0.8,
+)  # weak summer, strong ends of quarters
 _OPENS, _CLOSES = 8, 18
 
 
@@ -31,9 +46,13 @@ class Timeline:
     def instant(self, zone: ZoneInfo, rng: Random) -> datetime:
         """Some instant of the year, most likely on a working day and in the zone's office hours."""
         day = self._days[bisect(self._cumulated, rng.random() * self._cumulated[-1], 0, DAYS)]
-        return self.within(_at_hour(day, _hour(rng), zone), rng)
+        return self.on_day(day, zone, rng)
 
-    def within(self, instant: datetime, rng: Random) -> datetime:
+    def on_day(self, day: datetime, zone: ZoneInfo, rng: Random) -> datetime:
+        """Some instant of that day, most likely in the zone's office hours."""
+        return self._within(_at_hour(day, _hour(rng), zone), rng)
+
+    def _within(self, instant: datetime, rng: Random) -> datetime:
         """The instant, or one of the first or last hours of the year if it lies outside."""
         if instant > self.now:
             return self.now - timedelta(seconds=1 + rng.random() * 10_800)
@@ -86,7 +105,10 @@ def _founding_bits(table: str) -> int:
 
 def _version_7(instant: datetime, bits: int) -> UUID:
     milliseconds = int(instant.timestamp() * 1000 + 0.0005)
-    return UUID(int=milliseconds << 80 | 7 << 76 | bits >> 62 << 64 | 2 << 62 | bits & (1 << 62) - 1)
+    number = milliseconds << 80 | 7 << 76 | bits >> 62 << 64 | 2 << 62 | bits & (1 << 62) - 1
+    # The driver's own kind of UUID: made and sent in a fraction of the time, a quarter of a million times.
+    made: UUID = pgproto.UUID(number.to_bytes(16))
+    return made
 
 
 def _hour(rng: Random) -> float:

@@ -56,8 +56,9 @@ class Workspace:
             yield Batch(deals.STAGE_CHANGES, selling.change_rows)
 
     def _tickets(self, desk: tickets.Tickets) -> Iterator[Batch]:
-        for first in range(0, self._sizes.tickets, _PIECE):
-            yield from desk.make(min(_PIECE, self._sizes.tickets - first))
+        openings = desk.openings(self._sizes.tickets)
+        for first in range(0, len(openings), _PIECE):
+            yield from desk.make(openings[first : first + _PIECE])
         yield Batch(tickets.COUNTERS, desk.counter_rows)
 
 

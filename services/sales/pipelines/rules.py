@@ -23,6 +23,11 @@ _DEFAULT_STAGES = (
 _FIXED_PROBABILITY = {"won": 100, "lost": 0}
 
 
+def default_stage_values() -> tuple[tuple[str, str, int], ...]:
+    """The same as `(name, kind, probability)`, for SQL that makes them set-based."""
+    return _DEFAULT_STAGES
+
+
 def default_stages(new_id: Callable[[], UUID]) -> list[Stage]:
     """The stages of the pipeline that a tenant has before it makes its own."""
     return [

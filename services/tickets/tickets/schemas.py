@@ -29,7 +29,7 @@ Channel = Literal[
 
 MAX_ATTRIBUTES = 50
 MAX_ATTRIBUTE_NAME = 100
-MAX_ATTRIBUTE_TEXT = 1_000
+MAX_ATTRIBUTE_TEXT = 2_000
 MAX_TAGS = 50
 # RFC 7493: beyond this, programs that read JSON numbers as doubles see another number.
 _EXACT = 2**53 - 1

@@ -52,7 +52,7 @@ class Dialect:
 def detect_delimiter(sample: str, quote: str | None = '"', escape: str | None = None) -> str:
     """The delimiter of a file that starts with `sample`, whose last record may be cut off.
 
-    The candidate under which most records have the same number of fields, more than one; between equals, the one that
+    The candidate under which the largest majority of records has the same number of fields, more than one; between equals, the one that
     makes more fields. Delimiters inside quotes do not count. A file of one column gets one that it does not use.
     """
     candidates = [candidate for candidate in DELIMITERS if candidate not in (quote, escape)]
@@ -82,4 +82,4 @@ def _consistency(records: list[list[str]]) -> tuple[bool, float, int]:
     if not widths:
         return (False, 0.0, 0)
     width, times = max(widths.items(), key=lambda item: (item[1], item[0]))
-    return (width > 1, times / len(records), width)
+    return (width > 1 and 2 * times > len(records), times / len(records), width)

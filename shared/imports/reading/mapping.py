@@ -12,10 +12,11 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from shared.fields import Key, ZoneName
 from shared.imports.reading.dialect import Dialect, detect_delimiter
+from shared.imports.reading.encoding import check_encoding
 from shared.imports.reading.values import money
 
 Name = Annotated[str, Field(min_length=1, max_length=300)]
@@ -71,14 +72,25 @@ class DialectRule(_Part):
     """What is known of the file's form; the delimiter is found by itself when it is not given."""
 
     delimiter: Character | None = None
-    quote: Character = '"'
+    quote: Character | None = '"'
+    """Null means that quotes are ordinary characters."""
     escape: Character | None = None
     header: bool = True
     """Without a header the columns are called 1, 2, 3 …"""
 
     def for_sample(self, sample: str) -> Dialect:
         """The dialect of a file that begins like this."""
-        return Dialect(self.delimiter or detect_delimiter(sample, self.quote), self.quote, self.escape)
+        delimiter = self.delimiter or detect_delimiter(sample, self.quote, self.escape)
+        return Dialect(delimiter, self.quote, self.escape)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "DialectRule":
+        given = [
+            character for character in (self.delimiter, self.quote, self.escape) if character is not None
+        ]
+        if len(set(given)) != len(given):
+            raise ValueError("delimiter, quote and escape must differ from one another")
+        return self
 
 
 def _one_or_many(value: Any) -> Any:
@@ -98,7 +110,7 @@ class Mapping(_Part):
     """Texts that mean "no value"."""
     on_error: Literal["skip", "abort"] = "skip"
     """Whether a bad row is left out, or undoes the whole import."""
-    encoding: Annotated[str | None, Field(max_length=50)] = None
+    encoding: Annotated[str, Field(max_length=50), AfterValidator(check_encoding)] | None = None
     dialect: DialectRule = DialectRule()
 
     @property

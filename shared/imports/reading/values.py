@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.fields import Email
+from shared.fields import Email, LocaleTag, ZoneName
 from shared.fields.money import minor_units
 
 DATE_ORDERS = ("ymd", "dmy", "mdy")
-_REMEMBERED = 200_000
+_REMEMBERED = 50_000
 _INTEGER = re.compile(r"[+-]?\d{1,19}\Z", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d+)?\Z", re.ASCII)
 _DATE = re.compile(r"(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})\Z", re.ASCII)
@@ -66,9 +67,12 @@ class Converter:
 
     def __init__(self, convert: Convert, code: str) -> None:
         self._memo = _Memo(convert, code)
+        self._whole = convert if isinstance(convert, Text) else None
 
     def __call__(self, texts: Sequence[str | None]) -> tuple[Column, list[tuple[int, Refusal]]]:
         """The canonical texts, and `(position, refusal)` of those that have none."""
+        if self._whole is not None and self._whole.fits(texts):
+            return list(texts), []
         memo = self._memo
         found = [memo[text] if text is not None else None for text in texts]
         if not memo.refused:
@@ -162,7 +166,27 @@ def text(max_length: int) -> Convert:
     return convert
 
 
-_email = TypeAdapter(Email)
+_email: TypeAdapter[str] = TypeAdapter(Email)
+_locale: TypeAdapter[str] = TypeAdapter(LocaleTag)
+_zone: TypeAdapter[str] = TypeAdapter(ZoneName)
+
+
+def _as_in_the_api(adapter: TypeAdapter[str], value: str) -> str:
+    """What the API takes for such a field. Raises ValueError with its words."""
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"]) from None
+
+
+def locale(value: str) -> str:
+    """A language tag such as pt-BR."""
+    return _as_in_the_api(_locale, value.strip())
+
+
+def zone(value: str) -> str:
+    """An IANA time zone."""
+    return _as_in_the_api(_zone, value.strip())
 
 
 def email(value: str) -> str:
@@ -170,10 +194,15 @@ def email(value: str) -> str:
     stripped = value.strip()
     if len(stripped) <= 254 and _PLAIN_EMAIL.match(stripped) and stripped.index("@") <= 64:
         return stripped
+    return _as_in_the_api(_email, stripped)
+
+
+def record_id(text: str) -> str:
+    """A UUID."""
     try:
-        return _email.validate_python(stripped)
-    except ValidationError as error:
-        raise ValueError(error.errors()[0]["msg"]) from None
+        return str(UUID(text.strip()))
+    except ValueError:
+        raise ValueError("is no id (a UUID)") from None
 
 
 def plain_date(order: str) -> Convert:

@@ -1,7 +1,6 @@
-"""The tickets service over a database of the test's own."""
+"""The tickets service, started once for each file of tests; every test brings a tenant of its own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +16,12 @@ Json = dict[str, Any]
 Make = Callable[..., Awaitable[Json]]
 
 
-@pytest.fixture
-async def tickets(templates: Templates, tmp_path: Path) -> AsyncIterator[ServiceUnderTest]:
-    async with running(SERVICE, templates.clone("tickets"), Keys.make(tmp_path)) as service:
+@pytest.fixture(scope="module")
+async def tickets(
+    templates: Templates, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ServiceUnderTest]:
+    keys = Keys.make(tmp_path_factory.mktemp("keys"))
+    async with running(SERVICE, templates.clone("tickets"), keys) as service:
         yield service
 
 

@@ -1,0 +1,169 @@
+"""Tickets from a file: one row per ticket, or (with `source_sequence`) one row per event of a ticket.
+
+In a log of events the row with the largest sequence is the ticket's state, and every row becomes an event of its
+history, with what changed since the row before. What has been imported already is recognised by its sequence.
+"""
+
+from typing import get_args
+
+from services.tickets.tickets.repository import IMPORTED_NUMBER, NUMBER_STAGED
+from services.tickets.tickets.resource import TICKETS
+from services.tickets.tickets.schemas import Channel, Level, Priority, Status
+from shared.imports.target import Check, Derived, ImportField, ImportTarget
+
+_ATTRIBUTES = ("source_status", "location", "symptom", "close_code", "resolution")
+_TEXTS = (
+    "subject",
+    "description",
+    "status",
+    "priority",
+    "impact",
+    "urgency",
+    "channel",
+    "queue",
+    "assignee",
+    "category",
+    "subcategory",
+)
+_INSTANTS = ("opened_at", "first_responded_at", "resolved_at", "closed_at")
+
+_ATTRIBUTES_SQL = "jsonb_strip_nulls(jsonb_build_object({}))".format(
+    ", ".join(f"'{name}', s.{name}" for name in _ATTRIBUTES)
+)
+
+
+def _state(row: str, instant: str) -> str:
+    """A row's fields as history shows them; `instant` is the SQL that makes a timestamptz of a column."""
+    members = [f"'{name}', {row}.{name}" for name in _TEXTS]
+    members.append(f"'made_sla', {row}.made_sla::boolean")
+    members += [
+        f"'{name}', replace(({instant.format(f'{row}.{name}')} AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z'"
+        for name in _INSTANTS
+    ]
+    return f"jsonb_build_object({', '.join(members)})"
+
+
+def _changes(before: str, after: str) -> str:
+    """`{field: {from, to}}` of what differs between two states; all that is there, when nothing was before."""
+    pair = f"jsonb_build_object('from', {before} -> k, 'to', {after} -> k)"
+    differs = f"coalesce({before} -> k, 'null'::jsonb) <> coalesce({after} -> k, 'null'::jsonb)"
+    return f"""
+        coalesce((SELECT jsonb_object_agg(k, {pair}) FROM jsonb_object_keys({after}) k WHERE {differs}), '{{}}'::jsonb)
+    """
+
+
+# The tickets as they are before the merge; they are locked already by whoever numbers them.
+_REMEMBER = (
+    "CREATE TEMPORARY TABLE IF NOT EXISTS tickets_before (id uuid PRIMARY KEY, state jsonb NOT NULL)",
+    "TRUNCATE tickets_before",
+    f"""
+    INSERT INTO tickets_before SELECT t.id, {_state("t", "{}")} FROM tickets t
+    WHERE t.tenant_id = $1::uuid AND t.source = $2::text AND t.deleted_at IS NULL
+      AND t.external_id IN (SELECT key FROM staged WHERE source_sequence IS NULL)
+    """,
+)
+
+# Rows without a sequence: one event per ticket that the merge made or changed.
+_RECORD_CHANGES = f"""
+    INSERT INTO ticket_events (tenant_id, id, occurred_at, principal, ticket_id, sequence, kind, changes)
+    SELECT $1::uuid, uuidv7(), greatest(now(), t.last_event_at + interval '1 microsecond'), $3::text, t.id,
+           t.event_count + 1, 'imported', {_changes("b.state", "a.state")}
+    FROM merged m
+    JOIN staged s ON s.key = m.key AND NOT s.superseded AND s.source_sequence IS NULL
+    JOIN tickets t ON t.tenant_id = $1::uuid AND t.id = m.id
+    CROSS JOIN LATERAL (SELECT {_state("t", "{}")} AS state) a
+    LEFT JOIN tickets_before b ON b.id = m.id
+"""
+
+# Rows with a sequence: each one that is not there yet, after the one before it in the file.
+_RECORD_LOG = f"""
+    INSERT INTO ticket_events (tenant_id, id, occurred_at, principal, ticket_id, sequence, kind, changes,
+                               source_sequence)
+    SELECT $1::uuid, uuidv7(), log.occurred_at, log.principal, log.ticket_id,
+           log.event_count + row_number() OVER (PARTITION BY log.ticket_id ORDER BY log.source_sequence, log.row),
+           CASE WHEN log.before IS NULL THEN 'created' WHEN log.changes ? 'status' THEN 'status_changed'
+                WHEN log.changes ?| ARRAY['queue', 'assignee'] THEN 'assigned' ELSE 'changed' END,
+           log.changes, log.source_sequence
+    FROM (
+        SELECT r.*, {_changes("r.before", "r.state")} AS changes FROM (
+            SELECT s.row, s.source_sequence::bigint AS source_sequence, t.id AS ticket_id, t.event_count,
+                   coalesce(s.event_at, s.opened_at, now()::text)::timestamptz AS occurred_at,
+                   coalesce(s.event_by, $3::text) AS principal, s.state,
+                   lag(s.state) OVER (PARTITION BY s.key ORDER BY s.source_sequence::bigint, s.row) AS before
+            FROM (SELECT staged.*, {_state("staged", "{}::timestamptz")} AS state FROM staged) s
+            JOIN tickets t ON t.tenant_id = $1::uuid AND t.source = $2::text AND t.external_id = s.key
+                          AND t.deleted_at IS NULL
+            WHERE s.source_sequence IS NOT NULL
+        ) r
+        WHERE NOT EXISTS (SELECT FROM ticket_events e WHERE e.tenant_id = $1::uuid AND e.ticket_id = r.ticket_id
+                          AND e.source_sequence = r.source_sequence)
+    ) log
+    ORDER BY log.ticket_id, log.source_sequence, log.row
+"""
+
+_COUNT_EVENTS = """
+    UPDATE tickets t SET event_count = e.events, last_event_at = e.last
+    FROM (SELECT ticket_id, count(*) AS events, max(occurred_at) AS last FROM ticket_events
+          WHERE tenant_id = $1::uuid AND ticket_id IN
+                (SELECT id FROM tickets WHERE tenant_id = $1::uuid AND source = $2::text AND deleted_at IS NULL
+                 AND external_id IN (SELECT key FROM staged))
+          GROUP BY ticket_id) e
+    WHERE t.tenant_id = $1::uuid AND t.id = e.ticket_id AND t.event_count <> e.events
+"""
+
+
+def _count(name: str) -> ImportField:
+    return ImportField("integer", name, sql=f"coalesce(s.{name}::int, 0)", minimum=0, maximum=1_000_000)
+
+
+_ENDS = ("first_responded_at", "resolved_at", "closed_at")
+
+TICKET_IMPORT = ImportTarget(
+    resource=TICKETS,
+    fields={
+        "subject": ImportField(column="subject", required=True),
+        "description": ImportField(column="description", max_length=100_000),
+        "status": ImportField("choice", "status", choices=get_args(Status), sql="coalesce(s.status, 'new')"),
+        "priority": ImportField(
+            "choice", "priority", choices=get_args(Priority), sql="coalesce(s.priority, 'normal')"
+        ),
+        "impact": ImportField("choice", "impact", choices=get_args(Level)),
+        "urgency": ImportField("choice", "urgency", choices=get_args(Level)),
+        "channel": ImportField(
+            "choice", "channel", choices=get_args(Channel), sql="coalesce(s.channel, 'other')"
+        ),
+        "requester_contact_id": ImportField("id", "requester_contact_id"),
+        "queue": ImportField(column="queue", max_length=100),
+        "assignee": ImportField(column="assignee", max_length=100),
+        "category": ImportField(column="category", max_length=100),
+        "subcategory": ImportField(column="subcategory", max_length=100),
+        "opened_at": ImportField("instant", "opened_at", required=True),
+        **{name: ImportField("instant", name) for name in _ENDS},
+        "made_sla": ImportField("boolean", "made_sla"),
+        "reopen_count": _count("reopen_count"),
+        "reassignment_count": _count("reassignment_count"),
+        "source_sequence": ImportField("integer", "source_sequence", minimum=0, maximum=2**62),
+        "event_at": ImportField("instant"),
+        "event_by": ImportField(max_length=255),
+        **{name: ImportField(max_length=2_000) for name in _ATTRIBUTES},
+    },
+    derived=(Derived("attributes", _ATTRIBUTES, _ATTRIBUTES_SQL),),
+    checks=tuple(
+        Check(
+            name,
+            "out_of_order",
+            "is before the ticket was opened",
+            f"s.{name}::timestamptz < s.opened_at::timestamptz",
+        )
+        for name in _ENDS
+    ),
+    before=(*NUMBER_STAGED, *_REMEMBER),
+    after=(_RECORD_CHANGES, _RECORD_LOG, _COUNT_EVENTS),
+    defaults={
+        "number": IMPORTED_NUMBER,
+        "status": "'new'",
+        "priority": "'normal'",
+        "channel": "'other'",
+    },
+    sequence="source_sequence",
+)
