@@ -1,0 +1,55 @@
+"""The command line: what an operator or a partner does without writing a client."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.gateway import Gateway, GatewayError
+from cli.imports import ImportFailedError, import_file
+from cli.mappings import known_mappings, load_mapping
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def kontor() -> None:
+    """Kontor's command line."""
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The CSV file.")],
+    mapping: Annotated[
+        str,
+        typer.Option("--mapping", "-m", help="A mapping of this project by name, or a YAML or JSON file."),
+    ],
+    url: Annotated[str, typer.Option(envvar="KONTOR_URL", help="The gateway.")] = "http://127.0.0.1:8000",
+    key: Annotated[str, typer.Option(envvar="KONTOR_API_KEY", help="An API key.", show_default=False)] = "",
+    on_error: Annotated[
+        str | None, typer.Option(help="skip: leave bad rows out; abort: keep nothing if one is bad.")
+    ] = None,
+    errors: Annotated[Path | None, typer.Option(help="Where the bad rows are written to.")] = None,
+) -> None:
+    """Import a CSV file through the gateway and watch it."""
+    try:
+        document = load_mapping(mapping)
+        if on_error is not None:
+            document["on_error"] = on_error
+        with Gateway(url, key) as gateway:
+            import_file(gateway, file, document, errors)
+    except (GatewayError, ImportFailedError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def mappings() -> None:
+    """List the mappings that come with the project."""
+    for name, summary in known_mappings():
+        typer.echo(f"{name:20} {summary}")
+
+
+def main() -> None:
+    """The entry point."""
+    app()
