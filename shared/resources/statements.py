@@ -172,7 +172,8 @@ class Statements:
         number = 1 + len(self._scope_sql()) + len(self._filter_values(question))
         if phase == "empty":
             limit = f"LIMIT ${number + 1}"
-            return f"{select} AND {sort.sql} IS NULL AND t.id {beyond} ${number} ORDER BY t.id {direction} {limit}"
+            ordered = _ordered(sort, direction)
+            return f"{select} AND {sort.sql} IS NULL AND t.id {beyond} ${number} {ordered} {limit}"
         after = ""
         if phase == "after":
             after = f" AND ({sort.sql}, t.id) {beyond} (${number}::{sort.kind.sql_type}, ${number + 1})"
@@ -181,10 +182,15 @@ class Statements:
 
 
 def _with_empty_last(select: str, after: str, sort: Sort, direction: str, limit: str) -> str:
-    ordered = f"ORDER BY {sort.sql} {direction}, t.id {direction} {limit}"
+    ordered = f"{_ordered(sort, direction)} {limit}"
     if not sort.nullable:
         return f"{select}{after} {ordered}"
     filled = f"({select}{after} AND {sort.sql} IS NOT NULL {ordered})"
-    empty = f"({select} AND {sort.sql} IS NULL ORDER BY t.id {direction} {limit})"
+    empty = f"({select} AND {sort.sql} IS NULL {ordered})"
     together = f"SELECT * FROM ({filled} UNION ALL {empty}) both_parts"
     return f"{together} ORDER BY sort_value {direction} NULLS LAST, id {direction} {limit}"
+
+
+def _ordered(sort: Sort, direction: str) -> str:
+    """The index's own order, also among empty values: PostgreSQL does not see that IS NULL leaves only the id."""
+    return f"ORDER BY {sort.sql} {direction}, t.id {direction}"

@@ -19,7 +19,7 @@ from sqlalchemy.orm import CompositeProperty
 
 from shared.database.failures import UNIQUE_VIOLATION, violated_constraint
 from shared.database.tables import Record, new_id
-from shared.problems import FieldError, Problem, conflict, invalid_fields, not_found
+from shared.problems import FieldError, Problem, conflict, invalid_fields, not_found, precondition_failed
 from shared.resources.bodies import merge_patch, validated
 from shared.resources.definition import Reference, Resource, WritableDocument
 from shared.resources.etags import check_if_match
@@ -136,7 +136,7 @@ class Writer:
         record = await self._named(unit, scope, source, external_id)
         if record is None:
             if if_match is not None:
-                raise not_found(f"There is no such {self._resource.singular}.")
+                raise precondition_failed(f"There is no such {self._resource.singular} yet.")
             await self._require_parent(unit, scope)
             return Written(await self._insert(unit, scope, document, pointer), True)
         check_if_match(if_match, record.version)

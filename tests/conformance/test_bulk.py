@@ -47,10 +47,11 @@ async def test_outcomes_come_in_order(case: Case, world: World) -> None:
 @every("bulk", "delete")
 async def test_all_or_none_undoes_everything(case: Case, world: World) -> None:
     record = await world.create()
+    body = await world.body()
     before = await world.ids()
     answer = await bulk(
         world,
-        {"action": "create", "body": await world.body()},
+        {"action": "create", "body": body},
         {"action": "delete", "id": record["id"]},
         {"action": "create", "body": {"nope": 1}},
         all_or_none=True,

@@ -1,5 +1,7 @@
 """The Compose deployment, as far as it can be held to its promises without a container engine."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -226,8 +228,28 @@ def test_the_image_is_pinned_and_runs_as_nobody_special() -> None:
     assert [words for name, words in instructions if name == "USER"] == ["10001:10001"]
     (install,) = (words for name, words in instructions if name == "RUN" and "pip" in words)
     assert "--require-hashes --only-binary :all:" in install
-    assert "/livez" in next(words for name, words in instructions if name == "HEALTHCHECK")
-    assert "exec python -m" in next(words for name, words in instructions if name == "ENTRYPOINT")
+    check = next(words for name, words in instructions if name == "HEALTHCHECK")
+    python, option, code = json.loads(check.partition(" CMD ")[2])
+    assert (python, option) == ("python", "-c")
+    assert "/livez" in code
+    compile(code, "healthcheck", "exec")
+
+
+@pytest.mark.parametrize("arguments", [[], ["migrate"], ["worker"]])
+def test_the_entry_point_becomes_the_service(arguments: list[str], tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$$ $*"\n')
+    python.chmod(0o755)
+    entry_point = json.loads(next(words for name, words in _instructions() if name == "ENTRYPOINT"))
+    process = subprocess.Popen(
+        [*entry_point, *arguments],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SERVICE": "customers"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    output, _ = process.communicate()
+    # The same process: otherwise a shell would get the signal to end, and keep it.
+    assert output.split() == [str(process.pid), "-m", "services.customers", *arguments]
 
 
 def _compose_command() -> list[str] | None:

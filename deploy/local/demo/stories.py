@@ -129,8 +129,12 @@ class Story:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """As the service writes changes down; of fields that do change."""
-    return {name: {"from": _plain(before[name]), "to": _plain(value)} for name, value in after.items()}
+    """As the service writes them down: the fields whose values differ."""
+    return {
+        name: {"from": _plain(before[name]), "to": _plain(value)}
+        for name, value in after.items()
+        if value != before[name]
+    }
 
 
 def _plain(value: Any) -> Any:

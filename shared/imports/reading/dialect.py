@@ -52,8 +52,9 @@ class Dialect:
 def detect_delimiter(sample: str, quote: str | None = '"', escape: str | None = None) -> str:
     """The delimiter of a file that starts with `sample`, whose last record may be cut off.
 
-    The candidate under which the largest majority of records has the same number of fields, more than one; between equals, the one that
-    makes more fields. Delimiters inside quotes do not count. A file of one column gets one that it does not use.
+    The candidate under which the largest majority of records has the same number of fields, more than one; between
+    equals, the one that makes more fields. Delimiters inside quotes do not count. A file of one column gets one that
+    it does not use.
     """
     candidates = [candidate for candidate in DELIMITERS if candidate not in (quote, escape)]
     return max(

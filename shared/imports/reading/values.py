@@ -153,17 +153,29 @@ def choice(choices: Sequence[str]) -> Convert:
     return convert
 
 
-def text(max_length: int) -> Convert:
-    """Any text that is not too long."""
+@dataclass(frozen=True)
+class Text:
+    """Any text that is neither blank nor too long. Few texts repeat, so a whole column is checked at once first."""
 
-    def convert(value: str) -> str:
+    max_length: int
+
+    def __call__(self, value: str) -> str:
+        """The text as it is."""
         if not value.strip():
             raise ValueError("is blank; name it under `null` if it stands for nothing")
-        if len(value) > max_length:
-            raise ValueError(f"has more than {max_length:,} characters")
+        if len(value) > self.max_length:
+            raise ValueError(f"has more than {self.max_length:,} characters")
         return value
 
-    return convert
+    def fits(self, texts: Sequence[str | None]) -> bool:
+        """Whether every text of a column is right."""
+        present = [text for text in texts if text is not None]
+        return all(map(str.strip, present)) and max(map(len, present), default=0) <= self.max_length
+
+
+def text(max_length: int) -> Convert:
+    """Any text that is not too long."""
+    return Text(max_length)
 
 
 _email: TypeAdapter[str] = TypeAdapter(Email)

@@ -103,3 +103,17 @@ async def test_comments_of_a_deleted_ticket_are_gone_until_it_is_back(
     await client.post(f"{path}/restorations")
     assert len((await client.get(f"{path}/comments")).json()["data"]) == 1
     await changed(client, ticket, subject="Still works")
+
+
+async def test_an_external_id_that_is_taken_is_a_conflict(client: httpx2.AsyncClient, make: Make) -> None:
+    """Also when a patch takes it, and nothing of the attempt is left in the history."""
+    ticket = await make()
+    await commented(client, ticket, source="desk", external_id="1")
+    other = await commented(client, ticket)
+    before = await history(client, ticket)
+    path = f"/v1/tickets/{ticket['id']}/comments"
+    taken = {"source": "desk", "external_id": "1"}
+    for method, where in (("PATCH", f"{path}/{other['id']}"), ("POST", path)):
+        answer = await client.request(method, where, json={"body": "x"} | taken)
+        assert (answer.status_code, answer.json()["code"]) == (409, "duplicate_key")
+    assert await history(client, ticket) == before

@@ -31,7 +31,7 @@ async def test_postgres_reads_back_what_was_written(postgres: PostgresServer) ->
     connection = await asyncpg.connect(postgres.url("postgres"))
     try:
         await connection.execute("CREATE TEMP TABLE copied (n serial, a text, b text)")
-        for columns in (COLUMNS, [[cell for cell in ("a", None, "c")], ["1", "2", None]]):
+        for columns in (COLUMNS, [["a", None, "c"], ["1", "2", None]]):
             await connection.execute("TRUNCATE copied RESTART IDENTITY")
             source = BytesIO(to_copy_text(columns))
             await connection.copy_to_table("copied", source=source, columns=["a", "b"], format="text")

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.imports.reading.dialect import Dialect
 from shared.imports.reading.encoding import Encoding, check_encoding, choose_encoding
-from shared.imports.reading.records import Limits
+from shared.imports.reading.records import Limits, RecordReader
 from tests.shared.imports.reading.factory import read
 
 
@@ -52,17 +53,10 @@ def test_what_is_no_encoding_of_files(name: str) -> None:
 
 def test_a_later_byte_that_does_not_fit_says_that_the_encoding_was_recognised() -> None:
     data = b"a,b\n" + b"1,2\n" * 3 + b"3,\xe9\n" + b"5,6\n"
-    reader_errors = read_with_sample(data, 8)
-    assert [(error[0], error[1], error[3]) for error in reader_errors] == [(4, 5, "encoding")]
-    assert "recognised" in reader_errors[0][4]
-
-
-def read_with_sample(data: bytes, sample: int) -> list[tuple[int, int, str | None, str, str, str | None]]:
-    from shared.imports.reading.dialect import Dialect  # noqa: PLC0415 (one use)
-    from shared.imports.reading.records import RecordReader  # noqa: PLC0415 (one use)
-
-    reader = RecordReader([data], Dialect(), choose_encoding(None, data[:sample]), limits=Limits(block=5))
-    return [tuple(error) for batch in reader for error in batch.errors]
+    reader = RecordReader([data], Dialect(), choose_encoding(None, data[:8]), limits=Limits(block=5))
+    errors = [error for batch in reader for error in batch.errors]
+    assert [(error.row, error.line, error.code) for error in errors] == [(4, 5, "encoding")]
+    assert "recognised" in errors[0].reason
 
 
 @pytest.mark.parametrize(

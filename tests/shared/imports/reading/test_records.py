@@ -105,7 +105,7 @@ def test_an_empty_file(data: bytes) -> None:
 def test_a_header_that_cannot_be_read() -> None:
     with pytest.raises(FileError, match=r"Line 2: .*quote"):
         read(b'\na,b"c\n1,2\n')
-    with pytest.raises(FileError, match="Line 1: .*never closed"):
+    with pytest.raises(FileError, match=r"Line 1: .*never closed"):
         read(b'a,"b\n1,2\n', limits=TINY)
 
 
@@ -138,7 +138,7 @@ def test_a_column_that_is_missing_is_named_with_its_like() -> None:
         return reader.header
 
     assert columns("sector") == ("account", "sector")
-    with pytest.raises(FileError, match="no column 'acount' .did you mean 'account'"):
+    with pytest.raises(FileError, match=r"no column 'acount' .did you mean 'account'"):
         columns("acount", "sector")
     with pytest.raises(FileError, match="none of the mapped columns is in the header"):
         columns("number", "opened_at")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from shared.imports.reading.dialect import detect_delimiter
 from shared.imports.reading.errors import FileError
@@ -17,8 +18,8 @@ ABSENT = [pytest.param(None, marks=pytest.mark.skip("the published data is not b
 BLANK_LINES = {"all-empty", "empty-one-column"}
 
 
-def cases(folder: Path, *, bad: bool = False) -> list[object]:
-    found = [path for path in sorted(folder.glob("*.csv")) if path.name.startswith("bad-") == bad]
+def cases(folder: Path) -> list[ParameterSet]:
+    found = [path for path in sorted(folder.glob("*.csv")) if not path.name.startswith("bad-")]
     return [pytest.param(path, id=path.stem) for path in found] or ABSENT
 
 
