@@ -27,7 +27,8 @@ SERVICE = Service(
     settings=TicketsSettings,
     metadata=Base.metadata,
     migrations=Path(__file__).parent / "migrations",
-    resources=(TICKETS, COMMENTS, EVENTS, IMPORTS),
+    # Imports first: their path would otherwise be taken for a ticket of the id "imports".
+    resources=(IMPORTS, TICKETS, COMMENTS, EVENTS),
     routers=(partial(imports_router, IMPORTS, IMPORTABLE),),
     jobs=(keep_history_partitions, import_job(IMPORTABLE)),
     documents=(Mapping, ImportJob),

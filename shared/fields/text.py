@@ -26,7 +26,10 @@ def _not_blank(value: str) -> str:
 
 
 def _email(value: str) -> str:
-    """Checks the form (RFC 5321 mailbox) and keeps the spelling; delivery is not our question."""
+    """Checks the form and keeps the spelling; delivery is not our question.
+
+    Of RFC 5321's mailboxes it takes those that people have: no quoted local parts, no addresses of hosts.
+    """
     try:
         validate_email(value, check_deliverability=False, allow_smtputf8=True, test_environment=True)
     except EmailNotValidError as error:

@@ -25,7 +25,8 @@ REPLAYED = "Idempotency-Replayed"
 _LOCK = text("SELECT pg_try_advisory_xact_lock(:number)")
 _FIND = text(
     f"SELECT fingerprint, status, headers, body FROM {IDEMPOTENCY_TABLE} "  # noqa: S608 (a constant)
-    "WHERE tenant_id = :tenant_id AND principal = :principal AND key = :key AND created_at > now() - CAST(:kept AS interval)"
+    "WHERE tenant_id = :tenant_id AND principal = :principal AND key = :key "
+    "AND created_at > now() - CAST(:kept AS interval)"
 )
 _STORE = text(
     f"INSERT INTO {IDEMPOTENCY_TABLE} (tenant_id, principal, key, fingerprint, status, headers, body) "  # noqa: S608
@@ -79,7 +80,7 @@ def read_key(
 async def run_once(
     session: AsyncSession, key: IdempotencyKey | None, execute: Callable[[], Awaitable[Answer]]
 ) -> Answer:
-    """Executes and remembers the answer, or returns the first one. Raises 409 in flight, 422 for another payload."""
+    """Executes and remembers, or returns the first answer. Raises 409 in flight, 422 for another payload."""
     if key is None:
         return await execute()
     if not (await session.execute(_LOCK, {"number": key.lock_number})).scalar_one():

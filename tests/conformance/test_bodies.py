@@ -75,7 +75,8 @@ async def test_a_member_of_the_wrong_type_is_named(case: Case, world: World) -> 
 
 @every("create")
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b'{"a": NaN}', b'{"a": 1,}', b'{"a": "\\ud800"}', b'\xff\xfe{"a": 1}', b'{"a": "\xff"}']
+    "body",
+    [b"", b"{", b'{"a": NaN}', b'{"a": 1,}', b'{"a": "\\ud800"}', b'\xff\xfe{"a": 1}', b'{"a": "\xff"}'],
 )
 async def test_what_is_no_json_is_malformed(case: Case, world: World, body: bytes) -> None:
     answer = await world.client.post(
@@ -143,7 +144,9 @@ async def test_references_must_lead_to_a_live_record(case: Case, world: World) -
             continue  # what is in use may not be deletable
         for unknown in (target["id"], "0191b1a0-0000-7000-8000-000000000001"):
             value = [unknown] if reference.many else unknown
-            answer = await world.client.post(await world.path(), json=await world.body() | {reference.field: value})
+            answer = await world.client.post(
+                await world.path(), json=await world.body() | {reference.field: value}
+            )
             place = f"/{reference.field}" + ("/0" if reference.many else "")
             assert pointers(problem(answer, 422)) == [place]
             patched = await world.client.patch(await world.one_path(record), json={reference.field: value})

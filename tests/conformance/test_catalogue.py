@@ -18,7 +18,10 @@ async def documented(fleet: Fleet, service: Service) -> set[tuple[str, str]]:
     async with under_test.client() as client:
         document: dict[str, Any] = (await client.get("/openapi.json")).json()
     return {
-        (method.upper(), path) for path, item in document["paths"].items() for method in item if method in METHODS
+        (method.upper(), path)
+        for path, item in document["paths"].items()
+        for method in item
+        if method in METHODS
     }
 
 

@@ -27,7 +27,11 @@ async def test_a_selection_has_a_tag_of_its_own(case: Case, world: World) -> Non
     path = await world.one_path(await world.create())
     tags = {
         (await world.client.get(path, params=params)).headers["etag"]
-        for params in ({}, {"fields": "id"}, {"fields": "id,created_at"} if case.resource.keeps_deleted else {})
+        for params in (
+            {},
+            {"fields": "id"},
+            {"fields": "id,created_at"} if case.resource.keeps_deleted else {},
+        )
     }
     assert len(tags) == 2 + case.resource.keeps_deleted
 

@@ -112,7 +112,9 @@ def _questions(declared: Filter, operator: str, values: list[Any]) -> list[str]:
         return [str(one) for one in known]
     texts = [_spelled(one) for one in dict.fromkeys((known[0], known[len(known) // 2], known[-1]))]
     if operator in ("in", "nin"):
-        return [",".join(text for text in texts if "," not in text)] if any("," not in t for t in texts) else []
+        return (
+            [",".join(text for text in texts if "," not in text)] if any("," not in t for t in texts) else []
+        )
     if operator == "contains":
         return [texts[0][1:4], texts[-1][2:].upper(), "%", "_", "\\", "'"]
     if operator == "starts_with":

@@ -59,7 +59,9 @@ async def test_a_request_id_is_kept_or_made(case: Case, world: World) -> None:
 
 
 @every("list")
-async def test_only_a_signed_identity_for_this_service_is_let_in(case: Case, world: World, keys: Keys, tmp_path: Path) -> None:
+async def test_only_a_signed_identity_for_this_service_is_let_in(
+    case: Case, world: World, keys: Keys, tmp_path: Path
+) -> None:
     path, name = await world.path(), case.service.name
     signer = IdentitySigner(keys.private_pem)
     identity = Identity(world.tenant_id, "tester", frozenset({"*"}))

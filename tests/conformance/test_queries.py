@@ -88,7 +88,11 @@ async def test_fields_choose_members_in_their_order(case: Case, world: World) ->
     for path, unwrap in ((await world.one_path(record), False), (await world.path(), True)):
         for names in (["id"], list(case.resource.fields[:1:-1])):
             answer = (await world.client.get(path, params={"fields": ",".join(names)})).json()
-            found = next(one for one in answer["data"] if one.get("id", record["id"]) == record["id"]) if unwrap else answer
+            found = (
+                next(one for one in answer["data"] if one.get("id", record["id"]) == record["id"])
+                if unwrap
+                else answer
+            )
             assert list(found) == names
             if unwrap is False:
                 assert found == {name: record[name] for name in names}
@@ -115,7 +119,16 @@ async def test_includes_answer_the_related_record(case: Case, world: World) -> N
 @every("get")
 async def test_a_single_record_takes_no_list_parameters(case: Case, world: World) -> None:
     path = await world.one_path(await world.create())
-    for query in ("limit=1", "sort=id", "filter[id]=1", "q=x", "cursor=x", "count=exact", "fields=nope", "nope=1"):
+    for query in (
+        "limit=1",
+        "sort=id",
+        "filter[id]=1",
+        "q=x",
+        "cursor=x",
+        "count=exact",
+        "fields=nope",
+        "nope=1",
+    ):
         problem(await world.client.get(f"{path}?{query}"), 400, "bad_query")
 
 

@@ -27,7 +27,8 @@ async def test_search_joins_filters_and_pages(case: Case, world: World) -> None:
     if case.resource.search is None:
         return
     made = [
-        await world.create(await world.body() | {world.text_member: f"Quokka {number}"}) for number in range(5)
+        await world.create(await world.body() | {world.text_member: f"Quokka {number}"})
+        for number in range(5)
     ]
     ids = {one["id"] for one in made}
     assert set(await world.walk(q="quokka", limit="2")) == ids

@@ -88,7 +88,10 @@ async def test_every_sort_is_served_by_an_index(case: Case, world: World) -> Non
             plan = await _plan(world, statement.sql, statement.values)
             needless = set(_needless_work(plan, rows.columns_in(case.resource.sorts[name].sql)))
             if case.resource.parent is not None and name != case.resource.default_sort.removeprefix("-"):
-                needless -= {"Sort", "Incremental Sort"}  # one record's few parts may be sorted when asked for
+                needless -= {
+                    "Sort",
+                    "Incremental Sort",
+                }  # one record's few parts may be sorted when asked for
             assert not needless, f"{spelled}: {json.dumps(plan)[:3000]}"
 
 
@@ -149,7 +152,9 @@ async def test_a_cursor_continues_its_own_question_only(
         answer = await world.client.get(path, params={"cursor": cursor, **other})
         assert pointers(problem(answer, 400)) == ["?cursor"]
     # What does not change the order may change between pages.
-    assert (await world.client.get(path, params={"cursor": cursor, "limit": 2, "fields": "id"})).status_code == 200
+    assert (
+        await world.client.get(path, params={"cursor": cursor, "limit": 2, "fields": "id"})
+    ).status_code == 200
     stranger = await make_world()
     await stranger.create()
     problem(await stranger.client.get(await stranger.path(), params={"cursor": cursor}), 400)
@@ -213,4 +218,3 @@ async def _statements(world: World, path: str, params: dict[str, str]) -> int:
     finally:
         Database.fetch = original  # type: ignore[method-assign]  # as it was
     return count
-

@@ -52,9 +52,7 @@ async def test_bulk_finds_nothing(case: Case, world: World, make_world: MakeWorl
 @every("upsert")
 async def test_external_ids_are_each_tenants_own(case: Case, world: World, make_world: MakeWorld) -> None:
     stranger = await make_world()
-    mine = await world.client.put(
-        f"{await world.path()}/by-external-id/s/1", json=await world.body()
-    )
+    mine = await world.client.put(f"{await world.path()}/by-external-id/s/1", json=await world.body())
     path = f"{await stranger.path()}/by-external-id/s/1"
     problem(await stranger.client.get(path), 404)
     theirs = await stranger.client.put(path, json=await stranger.body())

@@ -1,7 +1,5 @@
 """Nasty input through create, patch, search and filters: a faithful round trip or a 4xx that names the field."""
 
-from typing import Any
-
 import httpx2
 
 from shared.resources.bulk import MAX_ITEMS
@@ -12,6 +10,7 @@ from tests.conformance.torture import email_verdicts, json_files, naughty_string
 from tests.conformance.world import World
 
 pytestmark = needs_torture
+USUAL = ("ISEMAIL_VALID_CATEGORY", "ISEMAIL_DNSWARN")
 
 
 def text_members(case: Case) -> list[str]:
@@ -26,35 +25,39 @@ def text_members(case: Case) -> list[str]:
 
 @every("create", "bulk", "list")
 async def test_naughty_strings_make_the_round_trip(case: Case, world: World) -> None:
-    """All of them in every text member, two hundred to a call."""
+    """Each of them in every free text member at once; members of a format are patched one by one below."""
     schema = case.resource.writable.model_json_schema()
-    unique = {name for names in case.resource.unique_indexes.values() for name in names}
-    items: list[dict[str, Any]] = []
-    for number, nasty in enumerate(naughty_strings()):
-        for name in text_members(case):
-            value = nasty if name not in unique or not nasty else f"{nasty}{number}"
-            extra = {"source": f"{number}"} if name == "external_id" else {}
-            extra |= {"external_id": f"{number}"} if name == "source" else {}
-            body = await world.body(whole=False)
-            items.append({"action": "create", "body": body | extra | {name: value}, "member": name})
+    least = await world.body(whole=False)
+    takes = {*await world.body(), "source", "external_id"}
+    names = [
+        name
+        for name in text_members(case)
+        if name in takes
+        and not {"format", "pattern", "enum"} & set(generator.resolved(schema["properties"][name], schema))
+    ]
+    # A number makes what must be unique differ, where the string itself is not the question.
+    unique = {name for fields in case.resource.unique.values() for name in fields}
+    bodies = [
+        least | {name: f"{nasty}{number}" if nasty and name in unique else nasty for name in names}
+        for number, nasty in enumerate(naughty_strings())
+    ]
     accepted = 0
-    for start in range(0, len(items), MAX_ITEMS):
-        part = items[start : start + MAX_ITEMS]
-        sent = [{k: v for k, v in item.items() if k != "member"} for item in part]
-        answer = await world.client.post(f"{await world.path()}/bulk", json={"items": sent})
+    for start in range(0, len(bodies), MAX_ITEMS):
+        part = bodies[start : start + MAX_ITEMS]
+        items = [{"action": "create", "body": body} for body in part]
+        answer = await world.client.post(f"{await world.path()}/bulk", json={"items": items})
         assert answer.status_code == 200, answer.text
-        for item, outcome in zip(part, answer.json()["items"], strict=True):
-            name, value = item["member"], item["body"][item["member"]]
+        for body, outcome in zip(part, answer.json()["items"], strict=True):
             if outcome["status"] == 201:
                 accepted += 1
-                plain = generator.resolved(schema["properties"][name], schema)
-                if plain.get("format") not in ("date-time", "uuid"):
-                    assert outcome["record"][name] == value
+                assert {name: outcome["record"][name] for name in names} == {
+                    name: body[name] for name in names
+                }
             else:
-                assert 400 <= outcome["status"] < 500, outcome
-                named = [e["pointer"] for e in outcome["problem"].get("errors", ())]
-                assert any(name in place for place in named) or outcome["problem"].get("fields"), outcome
-    assert accepted > len(items) / 4
+                assert outcome["status"] in (409, 422), outcome
+                found = outcome["problem"]
+                assert outcome["status"] == 409 or pointers(found)[0].rpartition("/")[2] in names, outcome
+    assert accepted > len(bodies) / 2
 
 
 @every("list")
@@ -68,7 +71,8 @@ async def test_naughty_strings_as_questions(case: Case, world: World) -> None:
         operator = operators[number // len(texts) % len(operators)]
         params = {f"filter[{name}][{operator}]": nasty}
         _answered(await world.client.get(path, params=params))
-        _answered(await world.client.get(path, params={"sort": nasty}))
+        if number % 10 == 0:
+            _answered(await world.client.get(path, params={"sort": nasty}))
         if case.resource.search is not None:
             _answered(await world.client.get(path, params={"q": nasty}))
 
@@ -78,7 +82,7 @@ async def test_naughty_strings_as_patches(case: Case, world: World) -> None:
     record = await world.create()
     path = await world.one_path(record)
     names = text_members(case)
-    for number, nasty in enumerate(naughty_strings()):
+    for number, nasty in enumerate(naughty_strings()[::3]):
         name = names[number % len(names)]
         _answered(await world.client.patch(path, json={name: nasty}))
     for nasty in naughty_strings()[::10]:
@@ -111,17 +115,16 @@ async def test_json_documents_as_bodies(case: Case, world: World) -> None:
 
 @every("create")
 async def test_email_verdicts(case: Case, world: World) -> None:
-    """Nothing invalid is taken, and whatever is taken comes back as it was and is found by its filter."""
+    """Addresses as people have them are taken, come back as they were and are found; nothing invalid is taken."""
     if case.name != "customers:contacts":
         return
-    accepted: list[str] = []
     for address, category in email_verdicts():
         answer = await world.client.post(await world.path(), json={"emails": [{"address": address}]})
         if answer.status_code != 201:
             assert pointers(problem(answer, 422)) == ["/emails/0/address"], address
+            # A domain without a dot is a name of one's own network at best.
+            assert category not in USUAL or "." not in address.rpartition("@")[2], address
             continue
-        accepted.append(category)
         assert category != "ISEMAIL_ERR", address
         assert answer.json()["emails"][0]["address"] == address
         assert answer.json()["id"] in await world.ids(**{"filter[email]": address.upper()}), address
-    assert len(accepted) > 40

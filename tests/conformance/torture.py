@@ -7,7 +7,9 @@ from xml.etree import ElementTree
 import pytest
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "torture"
-needs_torture = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"there is no {FOLDER.name} beside the project")
+needs_torture = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason=f"there is no {FOLDER.name} beside the project"
+)
 
 
 def naughty_strings() -> list[str]:

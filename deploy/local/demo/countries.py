@@ -74,13 +74,18 @@ COUNTRIES: tuple[Country, ...] = (
     ),
     Country(
         *("GB", "United Kingdom", 12, "UK & Ireland", "en-GB", "en-gb", "en", "GBP", 0.86, "co.uk"),
-        *("+44", "496 0###", "7700 900###"),
+        *("+44", "0###", "7700 900###"),
         legal_forms=("Ltd", "Ltd", "plc", "& Sons Ltd", "Group"),
         cities=_cities(
             "Europe/London",
-            *(("London", "20 7946", 9), ("Manchester", "161", 4), ("Birmingham", "121", 4)),
-            *(("Leeds", "113", 3), ("Glasgow", "141", 3), ("Bristol", "117", 2), ("Edinburgh", "131", 2)),
-            *(("Sheffield", "114", 2), ("Liverpool", "151", 2), ("Cardiff", "29", 1)),
+            *(("London", "20 7946", 9), ("Manchester", "161 496", 4), ("Birmingham", "121 496", 4)),
+            *(
+                ("Leeds", "113 496", 3),
+                ("Glasgow", "141 496", 3),
+                ("Bristol", "117 496", 2),
+                ("Edinburgh", "131 496", 2),
+            ),
+            *(("Sheffield", "114 496", 2), ("Liverpool", "151 496", 2), ("Cardiff", "29 2018", 1)),
         ),
     ),
     Country(

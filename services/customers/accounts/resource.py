@@ -1,7 +1,7 @@
 """Accounts as a resource: how they are filtered, sorted, searched and included."""
 
 from services.customers.accounts import models, schemas
-from services.customers.accounts.rules import AccountRules
+from services.customers.accounts.service import AccountRules
 from shared.resources.definition import Reference, Resource, Sort, column_filters, column_sorts
 from shared.resources.filters import DECIMAL, Filter
 

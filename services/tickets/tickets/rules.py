@@ -102,7 +102,7 @@ def is_reassignment(before: Handling, queue: str | None, assignee: str | None) -
 
 
 def implied_priority(impact: str | None, urgency: str | None) -> str:
-    """The priority of a ticket whose caller names none (ITIL: impact and urgency); normal where one is unknown."""
+    """The priority of a new ticket whose caller names none, as ITIL has it; normal where either is unknown."""
     if impact is None or urgency is None:
         return "normal"
     return _PRIORITIES[_LEVELS[impact] + _LEVELS[urgency]]

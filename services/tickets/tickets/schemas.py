@@ -71,8 +71,8 @@ Attributes = Annotated[dict[str, Scalar], Field(max_length=MAX_ATTRIBUTES), Afte
 
 
 class TicketIn(WritableDocument):
-    """A ticket. Left out, the status stays as it is (`new` at first) and so do the instants that follow from it; the
-    priority follows from impact and urgency. Once closed, a ticket takes no more changes."""
+    """A ticket. Left out, its status and priority stay as they are (at first `new`, and what impact and urgency imply),
+    and so do the instants that follow from the status. Once closed, a ticket takes no more changes."""
 
     subject: Line
     description: Prose | None = None

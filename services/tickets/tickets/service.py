@@ -41,7 +41,8 @@ class TicketRules(Rules[Ticket]):
             raise invalid_fields([replace(fault, pointer=pointer + fault.pointer) for fault in faults])
         values.update(asdict(course))
         if values["priority"] is None:
-            values["priority"] = implied_priority(values["impact"], values["urgency"])
+            implied = implied_priority(values["impact"], values["urgency"])
+            values["priority"] = stored.priority if stored is not None else implied
         if stored is not None:
             values.update(_counts(stored, values))
 

@@ -134,7 +134,11 @@ async def test_the_longest_description_is_kept_and_its_first_pages_are_searched(
     assert await numbers(client, "q=finish") == []
 
 
-async def test_priority_follows_anew_when_it_is_given_up(client: httpx2.AsyncClient, make: Make) -> None:
-    ticket = await make(impact="high", urgency="high", priority="low")
-    assert ticket["priority"] == "low"
-    assert (await changed(client, ticket, priority=None))["priority"] == "urgent"
+async def test_priority_follows_from_impact_and_urgency_only_at_first(
+    client: httpx2.AsyncClient, make: Make
+) -> None:
+    ticket = await make(impact="high", urgency="high")
+    assert ticket["priority"] == "urgent"
+    lowered = await changed(client, ticket, impact="low", urgency="low")
+    assert lowered["priority"] == "urgent"
+    assert (await changed(client, ticket, priority=None)) == lowered

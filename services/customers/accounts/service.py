@@ -1,4 +1,4 @@
-"""What must hold of accounts among themselves."""
+"""What happens when an account is written: no account is ever its own ancestor."""
 
 from collections.abc import Mapping
 from typing import Any
