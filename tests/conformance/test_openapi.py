@@ -42,8 +42,7 @@ CHECKS = (
     response_headers_conformance,
     response_schema_conformance,
 )
-EXAMPLES = 10
-T = {}
+EXAMPLES = 6
 
 
 @contextmanager
@@ -94,15 +93,12 @@ async def test_answers_are_as_documented(
 
     with served(service, under_test.database_url, keys) as url:
         faults = await asyncio.to_thread(lambda: list(_faults(document, url, identify, known)))
-    import json
-
-    open(f"/tmp/T_{service.name}.json", "w").write(json.dumps(T, indent=0))
     assert not faults, "\n\n".join(faults)
 
 
 def _faults(document: Any, url: str, identify: Any, known: dict[str, dict[str, str]]) -> Iterator[str]:
     schema = schemathesis.openapi.from_dict(document)
-    operations = [found.ok() for found in schema.get_all_operations()]
+    operations: list[Any] = [found.ok() for found in schema.get_all_operations()]  # type: ignore[union-attr]  # ours is valid
     for operation in sorted(operations, key=lambda one: one.method.upper() == "DELETE"):
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             try:
@@ -119,8 +115,8 @@ def _told(failure: BaseException) -> str:
 
 def _exercise(operation: Any, mode: GenerationMode, url: str, identify: Any, known: Any) -> None:
     """Half of the requests are about a record that exists."""
-    existing = next((ids for path, ids in known.items() if operation.path.startswith(f"{path}/{{id}}")), {})
-    parents = next((ids for path, ids in known.items() if operation.path.startswith(path)), {})
+    existing = _ids_of(known, operation.path, "/{id}")
+    parents = _ids_of(known, operation.path, "")
     turn = 0
 
     @hypothesis.settings(
@@ -141,14 +137,13 @@ def _exercise(operation: Any, mode: GenerationMode, url: str, identify: Any, kno
                 name: ids.get(name) or value for name, value in (case.path_parameters or {}).items()
             }
         response = case.call(base_url=url, headers=identify())
-        import collections
-
-        T.setdefault(operation.method + operation.path + mode.value, collections.Counter())[
-            response.status_code
-        ] += 1
         case.validate_response(response, checks=list(CHECKS))
 
     try:
         run()
     except hypothesis.errors.Unsatisfiable:
         return  # nothing can be wrong where nothing is taken
+
+
+def _ids_of(known: dict[str, dict[str, str]], path: str, suffix: str) -> dict[str, str]:
+    return next((ids for root, ids in known.items() if path.startswith(root + suffix)), {})

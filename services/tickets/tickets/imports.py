@@ -52,14 +52,20 @@ def _changes(before: str, after: str) -> str:
     """
 
 
-# The tickets as they are before the merge; they are locked already by whoever numbers them.
+# The tickets as they are before the merge; they are locked already by whoever numbers them. Both memories are filled
+# key by key through the index: OFFSET 0 keeps the planner from joining whole tables that it may know nothing of yet.
+_TICKET_OF_KEY = """
+    CROSS JOIN LATERAL (
+        SELECT * FROM tickets WHERE tenant_id = $1::uuid AND source = $2::text AND external_id = s.key
+                                AND deleted_at IS NULL OFFSET 0
+    ) t
+"""
 _REMEMBER = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS tickets_before (id uuid PRIMARY KEY, state jsonb NOT NULL)",
     "TRUNCATE tickets_before",
     f"""
-    INSERT INTO tickets_before SELECT t.id, {_state("t", "{}")} FROM tickets t
-    WHERE t.tenant_id = $1::uuid AND t.source = $2::text AND t.deleted_at IS NULL
-      AND t.external_id IN (SELECT key FROM staged WHERE source_sequence IS NULL)
+    INSERT INTO tickets_before SELECT t.id, {_state("t", "{}")}
+    FROM (SELECT DISTINCT key FROM staged WHERE source_sequence IS NULL) s {_TICKET_OF_KEY}
     """,
 )
 
@@ -75,7 +81,47 @@ _RECORD_CHANGES = f"""
     LEFT JOIN tickets_before b ON b.id = m.id
 """
 
-# Rows with a sequence: each one that is not there yet, after the one before it in the file.
+# What the log of the staged tickets holds already.
+_REMEMBER_LOG = (
+    "CREATE TEMPORARY TABLE IF NOT EXISTS logged_before "
+    "(ticket_id uuid NOT NULL, source_sequence bigint NOT NULL, occurred_at timestamptz NOT NULL)",
+    "TRUNCATE logged_before",
+    f"""
+    INSERT INTO logged_before SELECT t.id, e.source_sequence, e.occurred_at
+    FROM (SELECT DISTINCT key FROM staged WHERE source_sequence IS NOT NULL) s {_TICKET_OF_KEY}
+    CROSS JOIN LATERAL (
+        SELECT source_sequence, occurred_at FROM ticket_events
+        WHERE tenant_id = $1::uuid AND ticket_id = t.id AND source_sequence IS NOT NULL OFFSET 0
+    ) e
+    """,
+    "ANALYZE logged_before",
+)
+
+_TEXT, _BOOLEAN, _INSTANT = "'text'", "'boolean'", "'instant'"
+
+
+def _differences(before: str, after: str) -> str:
+    """`{field: {from, to}}` of two staged rows. Staged texts are canonical, so they are compared as they are."""
+    kinds = dict.fromkeys(_TEXTS, _TEXT) | {"made_sla": _BOOLEAN} | dict.fromkeys(_INSTANTS, _INSTANT)
+    pairs = ", ".join(
+        f"('{name}', {kind}, ({before}).{name}, ({after}).{name})" for name, kind in kinds.items()
+    )
+    return f"""
+        coalesce((SELECT jsonb_object_agg(k, jsonb_build_object('from', {_shown("a")}, 'to', {_shown("b")}))
+                  FROM (VALUES {pairs}) pair (k, kind, a, b) WHERE a IS DISTINCT FROM b), '{{}}'::jsonb)
+    """
+
+
+def _shown(value: str) -> str:
+    instant = f"replace(({value}::timestamptz AT TIME ZONE 'UTC')::text, ' ', 'T') || 'Z'"
+    return (
+        f"CASE kind WHEN {_BOOLEAN} THEN to_jsonb({value}::boolean) WHEN {_INSTANT} THEN to_jsonb({instant}) "
+        f"ELSE to_jsonb({value}) END"
+    )
+
+
+# Rows with a sequence: each one that is not there yet, after the one before it in the file. Logs do repeat a number at
+# another time; both rows are events.
 _RECORD_LOG = f"""
     INSERT INTO ticket_events (tenant_id, id, occurred_at, principal, ticket_id, sequence, kind, changes,
                                source_sequence)
@@ -85,31 +131,32 @@ _RECORD_LOG = f"""
                 WHEN log.changes ?| ARRAY['queue', 'assignee'] THEN 'assigned' ELSE 'changed' END,
            log.changes, log.source_sequence
     FROM (
-        SELECT r.*, {_changes("r.before", "r.state")} AS changes FROM (
+        SELECT r.*, {_differences("r.before", "r.after")} AS changes FROM (
             SELECT s.row, s.source_sequence::bigint AS source_sequence, t.id AS ticket_id, t.event_count,
                    coalesce(s.event_at, s.opened_at, now()::text)::timestamptz AS occurred_at,
-                   coalesce(s.event_by, $3::text) AS principal, s.state,
-                   lag(s.state) OVER (PARTITION BY s.key ORDER BY s.source_sequence::bigint, s.row) AS before
-            FROM (SELECT staged.*, {_state("staged", "{}::timestamptz")} AS state FROM staged) s
+                   coalesce(s.event_by, $3::text) AS principal, s AS after,
+                   lag(s) OVER (PARTITION BY s.key ORDER BY s.source_sequence::bigint, s.row) AS before
+            FROM staged s
             JOIN tickets t ON t.tenant_id = $1::uuid AND t.source = $2::text AND t.external_id = s.key
                           AND t.deleted_at IS NULL
             WHERE s.source_sequence IS NOT NULL
         ) r
-        WHERE NOT EXISTS (SELECT FROM ticket_events e WHERE e.tenant_id = $1::uuid AND e.ticket_id = r.ticket_id
-                          AND e.source_sequence = r.source_sequence)
+        WHERE NOT EXISTS (SELECT FROM logged_before l WHERE l.ticket_id = r.ticket_id
+                          AND l.source_sequence = r.source_sequence AND l.occurred_at = r.occurred_at)
     ) log
     ORDER BY log.ticket_id, log.source_sequence, log.row
 """
 
-_COUNT_EVENTS = """
-    UPDATE tickets t SET event_count = e.events, last_event_at = e.last
-    FROM (SELECT ticket_id, count(*) AS events, max(occurred_at) AS last FROM ticket_events
-          WHERE tenant_id = $1::uuid AND ticket_id IN
-                (SELECT id FROM tickets WHERE tenant_id = $1::uuid AND source = $2::text AND deleted_at IS NULL
-                 AND external_id IN (SELECT key FROM staged))
-          GROUP BY ticket_id) e
-    WHERE t.tenant_id = $1::uuid AND t.id = e.ticket_id AND t.event_count <> e.events
-"""
+
+def _counted(insert: str) -> str:
+    """The same insert, and its tickets' counts and last instants kept in step."""
+    return f"""
+        WITH added AS ({insert} RETURNING ticket_id, occurred_at)
+        UPDATE tickets t SET event_count = t.event_count + e.events,
+                             last_event_at = greatest(t.last_event_at, e.last)
+        FROM (SELECT ticket_id, count(*) AS events, max(occurred_at) AS last FROM added GROUP BY ticket_id) e
+        WHERE t.tenant_id = $1::uuid AND t.id = e.ticket_id
+    """
 
 
 def _count(name: str) -> ImportField:
@@ -157,8 +204,8 @@ TICKET_IMPORT = ImportTarget(
         )
         for name in _ENDS
     ),
-    before=(*NUMBER_STAGED, *_REMEMBER),
-    after=(_RECORD_CHANGES, _RECORD_LOG, _COUNT_EVENTS),
+    before=(*NUMBER_STAGED, *_REMEMBER, *_REMEMBER_LOG),
+    after=(_counted(_RECORD_CHANGES), _counted(_RECORD_LOG)),
     defaults={
         "number": IMPORTED_NUMBER,
         "status": "'new'",
