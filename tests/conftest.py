@@ -12,7 +12,7 @@ from shared.testing.databases import Templates, migrate_by_command
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A real server, thrown away afterwards."""
-    with temporary_server(settings={"max_connections": "300"}) as server:
+    with temporary_server(settings={"max_connections": "300"}, in_memory=True) as server:
         yield server
 
 

@@ -148,7 +148,7 @@ def _text(text: str) -> str:
 
 
 def _integer(text: str) -> int:
-    value = int(text) if text.isascii() and text.lstrip("-").isdigit() and len(text) < 20 else None
+    value = int(text) if text.isascii() and text.lstrip("-").isdigit() and len(text) <= 20 else None
     if value is None or not -(2**63) <= value < 2**63:
         raise ValueError("must be a whole number")
     return value

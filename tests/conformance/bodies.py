@@ -80,6 +80,10 @@ async def stored_import(world: "World") -> Body:
 
 
 MAKERS: dict[str, Maker] = {
-    f"{service}:{service}/imports": stored_import for service in ("customers", "sales", "tickets")
-} | {"sales:deals/stage-changes": recorded_with_parent, "tickets:tickets/events": recorded_with_parent}
+    "customers:customers/imports": stored_import,
+    "sales:sales/imports": stored_import,
+    "tickets:tickets/imports": stored_import,
+    "sales:deals/stage-changes": recorded_with_parent,
+    "tickets:tickets/events": recorded_with_parent,
+}
 """For resources that no POST of their own creates: how one of their records comes about."""

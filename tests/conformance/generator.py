@@ -49,14 +49,23 @@ def value_of(member: Schema, root: Schema, name: str, number: int) -> Any:
     if "enum" in member:
         # Currencies differ in their decimals, so an amount is made for the euro.
         return "EUR" if "EUR" in member["enum"] else member["enum"][number % len(member["enum"])]
+    kind = member.get("type")
+    if kind == "object":
+        return _object(member, root, number)
+    if kind == "array":
+        count = max(member.get("minItems", 0), min(2, member.get("maxItems", 2)))
+        return [value_of(member["items"], root, name, 2 * number + i) for i in range(count)]
+    return _scalar(member, name, number)
+
+
+def _object(member: Schema, root: Schema, number: int) -> dict[str, Any]:
+    if "properties" not in member:
+        return {f"name {number}": f"value {number}"}
+    return full({**member, "$defs": root.get("$defs", {})}, number)
+
+
+def _scalar(member: Schema, name: str, number: int) -> Any:
     match member.get("type"):
-        case "object" if "properties" not in member:
-            return {f"name {number}": f"value {number}"}
-        case "object":
-            return full({**member, "$defs": root.get("$defs", {})}, number)
-        case "array":
-            count = max(member.get("minItems", 0), min(2, member.get("maxItems", 2)))
-            return [value_of(member["items"], root, name, 2 * number + i) for i in range(count)]
         case "integer" | "number":
             return member.get("minimum", 0) + number % (member.get("maximum", 100) - member.get("minimum", 0))
         case "boolean":

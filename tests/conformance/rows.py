@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 async def copy(world: "World", record_id: object, copies: int, **values: str) -> None:
     """Copies one record `copies` times. `values` are SQL by column; `g` is the copy's number."""
-    table: Table = inspect(world.resource.model).local_table  # type: ignore[assignment]  # mapped to tables only
+    table: Table = inspect(world.resource.model).local_table
     unique = _unique_columns(table)
     columns = [column for column in table.columns if column.computed is None]
     names = ", ".join(quoted(column.name) for column in columns)
@@ -59,7 +59,7 @@ def columns_in(sql: str) -> list[str]:
 def with_its_pair(world: "World", columns: list[str]) -> set[str]:
     """The columns and those that are empty together with them: an amount is nothing without its currency."""
     pairs = [
-        {part.columns[0].name for part in composite.props}  # type: ignore[attr-defined]  # plain columns only
+        {part.columns[0].name for part in composite.props}
         for composite in inspect(world.resource.model).composites
     ]
     return set(columns).union(*(pair for pair in pairs if pair & set(columns)))

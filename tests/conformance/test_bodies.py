@@ -65,7 +65,8 @@ async def test_a_missing_member_is_named(case: Case, world: World) -> None:
 @every("create")
 async def test_a_member_of_the_wrong_type_is_named(case: Case, world: World) -> None:
     for name in await world.body():
-        for wrong in ({"x": []}, [[[]]], 1.5):
+        wrongs: tuple[Any, ...] = ({"x": []}, [[[]]], 1.5)
+        for wrong in wrongs:
             body = await world.body() | {name: wrong}
             if name == "attributes" and isinstance(wrong, dict):
                 continue  # free-form members are judged one by one
@@ -88,7 +89,8 @@ async def test_what_is_no_json_is_malformed(case: Case, world: World, body: byte
 @every("create", "update", "upsert", "bulk")
 async def test_what_is_no_object_is_refused(case: Case, world: World) -> None:
     record, path = await world.create(), await world.path()
-    for value in (None, 1, "x", [], True):
+    values: tuple[Any, ...] = (None, 1, "x", [], True)
+    for value in values:
         for method, target in (
             ("POST", path),
             ("POST", f"{path}/bulk"),

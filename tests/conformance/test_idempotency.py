@@ -2,6 +2,7 @@
 
 import asyncio
 
+from shared.idempotency import IdempotencyKey
 from tests.conformance.catalogue import Case, every
 from tests.conformance.problems import problem
 from tests.conformance.world import World
@@ -82,12 +83,6 @@ async def test_a_key_in_use_sends_others_away(case: Case, world: World) -> None:
     path, body = await world.path(), await world.body()
     await world.client.post(path, json=body, headers=key("held"))
     async with world.database.acquire() as connection, connection.transaction():
-        for number in await world.database.fetch(
-            "SELECT fingerprint FROM idempotency_keys WHERE tenant_id = $1", world.tenant_id
-        ):
-            assert number
-        from shared.idempotency import IdempotencyKey  # noqa: PLC0415 (its lock number only)
-
         lock = IdempotencyKey(world.tenant_id, "tester", "held", b"").lock_number
         await connection.execute("SELECT pg_advisory_xact_lock($1)", lock)
         problem(await world.client.post(path, json=body, headers=key("held")), 409, "request_in_flight")
@@ -152,10 +147,8 @@ async def test_effect_and_key_are_stored_together(case: Case, world: World) -> N
 @every("create")
 async def test_unusable_keys_are_refused(case: Case, world: World) -> None:
     path, body = await world.path(), await world.body()
-    for unusable in ("k" * 256, '""', '"', "k\x7f", "é", f'"{"k" * 256}"'):
-        if unusable == '"':
-            continue  # one quotation mark is a printable key like any other
-        headers = {"Idempotency-Key": unusable.encode("latin-1")}
+    for unusable in ("k" * 256, '""', "k\x7f", "é", f'"{"k" * 256}"'):
+        headers = {b"Idempotency-Key": unusable.encode("latin-1")}
         problem(await world.client.post(path, json=body, headers=headers), 400, "bad_idempotency_key")
     longest = await world.client.post(path, json=body, headers=key("k" * 255))
     assert longest.status_code == 201

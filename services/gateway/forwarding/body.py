@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
-import httpx2
-
 from services.gateway.limits.sizes import body_too_large
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -18,7 +16,7 @@ class CallerLeftError(Exception):
     """The caller closed the connection before its answer was complete."""
 
 
-class CallerBody(httpx2.AsyncByteStream):
+class CallerBody:
     """Yields the body as it arrives; nothing is read ahead of what the replica takes.
 
     Iterating raises `CallerLeftError` when the caller goes, and the 413 `Problem` when the body grows too

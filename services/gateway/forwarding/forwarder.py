@@ -1,12 +1,12 @@
 """One attempt at one replica. The client library's errors end here."""
 
-import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 
-import httpx2
+import httpcore2
 
 from services.gateway.balancing.policy import Replica
+from services.gateway.forwarding.connections import Connections
 from services.gateway.forwarding.failures import AttemptError, CutShortError, FailureKind
 from services.gateway.forwarding.headers import Header
 from shared.problems import Problem
@@ -18,6 +18,8 @@ KEEP_ALIVE_S = 4.0
 CONNECTIONS_PER_REPLICA = 512
 IDLE_PER_REPLICA = 64
 
+_FAILURES = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.RemoteProtocolError)
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
@@ -26,47 +28,53 @@ class UpstreamRequest:
     method: str
     target: bytes
     headers: list[Header]
-    body: httpx2.AsyncByteStream
+    body: AsyncIterable[bytes]
     timeout_s: float
 
 
 class UpstreamAnswer:
     """A replica's answer: the head is here, the body streams. Must be closed."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(
+        self,
+        response: httpcore2.Response,
+        connection: httpcore2.AsyncHTTP11Connection,
+        connections: Connections,
+    ) -> None:
         self._response = response
-        self.status = response.status_code
-        self.headers = response.headers.raw
+        self._connection = connection
+        self._connections = connections
+        self.status = response.status
+        self.headers = response.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives, content coding untouched. Raises `CutShortError`."""
         try:
-            async for chunk in self._response.aiter_raw():
+            async for chunk in self._response.aiter_stream():
                 yield chunk
-        except httpx2.TransportError as error:
+        except _FAILURES as error:
             raise CutShortError(f"{type(error).__name__}: {error}") from error
 
     async def aclose(self) -> None:
         """Give the connection back, or cut it when the body was not read to its end."""
-        await self._response.aclose()
+        try:
+            await self._response.aclose()
+        finally:
+            await self._connections.release(self._connection)
 
 
 class Forwarder:
-    """A connection pool per replica, so that a slow one cannot use up the connections of the others.
-
-    Transports, not clients: a client would keep cookies, and one caller's would reach the next.
-    """
+    """Connections of its own for each replica, so that a slow one cannot use up those of the others."""
 
     def __init__(self, replicas: Iterable[Replica]) -> None:
-        limits = httpx2.Limits(
-            max_connections=CONNECTIONS_PER_REPLICA,
-            max_keepalive_connections=IDLE_PER_REPLICA,
-            keepalive_expiry=KEEP_ALIVE_S,
-        )
-        # Replicas speak plain HTTP; one unused context spares loading the certificate store for each.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._transports = {
-            replica: httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
+        self._connections = {
+            replica: Connections(
+                replica.host,
+                replica.port,
+                most=CONNECTIONS_PER_REPLICA,
+                idle=IDLE_PER_REPLICA,
+                keep_s=KEEP_ALIVE_S,
+            )
             for replica in replicas
         }
 
@@ -75,40 +83,47 @@ class Forwarder:
 
         Raises `AttemptError`, or whatever the body raises while it is read.
         """
-        outgoing = httpx2.Request(
+        host = replica.address.encode("ascii")
+        outgoing = httpcore2.Request(
             request.method,
-            f"http://{replica.address}/",
-            headers=[(b"host", replica.address.encode("ascii")), *request.headers],
-            stream=request.body,
-            extensions={"target": request.target, "timeout": _timeouts(request.timeout_s)},
+            httpcore2.URL(
+                scheme=b"http", host=replica.host.encode("ascii"), port=replica.port, target=request.target
+            ),
+            headers=[(b"host", host), *request.headers],
+            content=request.body,
+            extensions={"timeout": {"read": request.timeout_s, "write": request.timeout_s}},
         )
         try:
-            return UpstreamAnswer(await self._transports[replica].handle_async_request(outgoing))
-        except httpx2.LocalProtocolError as error:
+            return await self._exchange(self._connections[replica], outgoing, request.timeout_s)
+        except httpcore2.LocalProtocolError as error:
             raise Problem(400, "malformed_request", "Malformed request", str(error)) from error
-        except httpx2.TransportError as error:
+        except _FAILURES as error:
             raise AttemptError(_kind(error), f"{type(error).__name__}: {error}") from error
+
+    async def _exchange(
+        self, connections: Connections, outgoing: httpcore2.Request, timeout_s: float
+    ) -> UpstreamAnswer:
+        connection = await connections.acquire(
+            wait_s=min(POOL_TIMEOUT_S, timeout_s), connect_s=min(CONNECT_TIMEOUT_S, timeout_s)
+        )
+        try:
+            response = await connection.handle_async_request(outgoing)
+        except BaseException:
+            await connections.release(connection)
+            raise
+        return UpstreamAnswer(response, connection, connections)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for transport in self._transports.values():
-            await transport.aclose()
+        for connections in self._connections.values():
+            await connections.aclose()
 
 
-def _timeouts(silence_s: float) -> dict[str, float]:
-    return {
-        "connect": min(CONNECT_TIMEOUT_S, silence_s),
-        "pool": min(POOL_TIMEOUT_S, silence_s),
-        "read": silence_s,
-        "write": silence_s,
-    }
-
-
-def _kind(error: httpx2.TransportError) -> FailureKind:
-    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+def _kind(error: Exception) -> FailureKind:
+    if isinstance(error, httpcore2.ConnectError | httpcore2.ConnectTimeout):
         return FailureKind.REFUSED
-    if isinstance(error, httpx2.PoolTimeout):
+    if isinstance(error, httpcore2.PoolTimeout):
         return FailureKind.BUSY
-    if isinstance(error, httpx2.TimeoutException):
+    if isinstance(error, httpcore2.TimeoutException):
         return FailureKind.TIMED_OUT
     return FailureKind.BROKEN

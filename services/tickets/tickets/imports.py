@@ -77,7 +77,7 @@ _RECORD_CHANGES = f"""
     FROM merged m
     JOIN staged s ON s.key = m.key AND NOT s.superseded AND s.source_sequence IS NULL
     JOIN tickets t ON t.tenant_id = $1::uuid AND t.id = m.id
-    CROSS JOIN LATERAL (SELECT {_state("t", "{}")} AS state) a
+    CROSS JOIN LATERAL (SELECT {_state("t", "{}")} AS state OFFSET 0) a
     LEFT JOIN tickets_before b ON b.id = m.id
 """
 
@@ -136,9 +136,7 @@ _RECORD_LOG = f"""
                    coalesce(s.event_at, s.opened_at, now()::text)::timestamptz AS occurred_at,
                    coalesce(s.event_by, $3::text) AS principal, s AS after,
                    lag(s) OVER (PARTITION BY s.key ORDER BY s.source_sequence::bigint, s.row) AS before
-            FROM staged s
-            JOIN tickets t ON t.tenant_id = $1::uuid AND t.source = $2::text AND t.external_id = s.key
-                          AND t.deleted_at IS NULL
+            FROM staged s {_TICKET_OF_KEY}
             WHERE s.source_sequence IS NOT NULL
         ) r
         WHERE NOT EXISTS (SELECT FROM logged_before l WHERE l.ticket_id = r.ticket_id
