@@ -4,7 +4,7 @@ import httpx2
 
 from shared.resources.bulk import MAX_ITEMS
 from tests.conformance import generator
-from tests.conformance.catalogue import Case, every
+from tests.conformance.catalogue import CASES, Case, every
 from tests.conformance.problems import pointers, problem
 from tests.conformance.torture import email_verdicts, json_files, naughty_strings, needs_torture
 from tests.conformance.world import World
@@ -65,7 +65,8 @@ async def test_naughty_strings_as_questions(case: Case, world: World) -> None:
     await world.create()
     path = await world.path()
     texts = [name for name, f in case.resource.filters.items() if f.kind.name in ("text", "key")]
-    for number, nasty in enumerate(naughty_strings()):
+    # Each resource is asked a quarter of them; all are asked by the suite as a whole.
+    for number, nasty in enumerate(naughty_strings()[CASES.index(case) % 4 :: 4]):
         name = texts[number % len(texts)]
         operators = case.resource.filters[name].operators
         operator = operators[number // len(texts) % len(operators)]
@@ -82,7 +83,7 @@ async def test_naughty_strings_as_patches(case: Case, world: World) -> None:
     record = await world.create()
     path = await world.one_path(record)
     names = text_members(case)
-    for number, nasty in enumerate(naughty_strings()[::4]):
+    for number, nasty in enumerate(naughty_strings()[CASES.index(case) % 4 :: 4]):
         name = names[number % len(names)]
         _answered(await world.client.patch(path, json={name: nasty}))
     for nasty in naughty_strings()[::10]:

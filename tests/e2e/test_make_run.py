@@ -3,38 +3,19 @@
 import json
 import os
 import re
-import shutil
 import signal
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.deploy.suite_process import SuiteProcess, eventually, processes_of, running_suite
+from tests.deploy.suite_process import SuiteProcess, eventually, processes_of
 
 pytestmark = pytest.mark.process
 
 _LISTS = ["accounts", "contacts", "pipelines", "products", "sales-reps", "deals", "tickets"]
-
-
-@pytest.fixture(scope="module")
-def suite() -> Iterator[SuiteProcess]:
-    root = Path(tempfile.mkdtemp(prefix="kontor-test-"))
-    root.chmod(0o755)  # for root's server, which is another account
-    try:
-        with running_suite(root / "data", root / "state", "--no-demo", module="deploy.local") as suite:
-            yield suite.wait_up()
-            suite.signal(signal.SIGINT)
-            status, output, errors = suite.finish()
-            assert (status, errors) == (0, "")
-            assert "Traceback" not in output
-            assert not processes_of(suite.data)
-    finally:
-        shutil.rmtree(root)
 
 
 def _key(suite: SuiteProcess) -> str:
@@ -54,7 +35,7 @@ def _ask(suite: SuiteProcess, path: str, **headers: str) -> tuple[int, str]:
 def test_every_list_answers_through_the_gateway(suite: SuiteProcess, resource: str) -> None:
     status, body = _ask(suite, f"/v1/{resource}?limit=3", Authorization=f"Bearer {_key(suite)}")
     answer: dict[str, Any] = json.loads(body)
-    assert (status, answer["data"], answer["has_more"]) == (200, [], False)
+    assert (status, type(answer["data"])) == (200, list)
     assert _ask(suite, f"/v1/{resource}")[0] == 401
 
 

@@ -151,7 +151,7 @@ async def test_public_routes_need_no_key_and_vouch_for_nobody(shared_house: Hous
         assert "x-kontor-identity" not in fields(answer)
         page = await client.get("/docs")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert 'href="/docs/echo"' in page.text
+    assert 'href="/docs/echo/"' in page.text
 
 
 async def test_own_pages(shared_house: House) -> None:

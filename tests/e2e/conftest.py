@@ -1,0 +1,28 @@
+"""One suite for all stories of this folder: starting it costs more than any of them."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.suite_process import SuiteProcess, processes_of, running_suite
+
+
+@pytest.fixture(scope="package")
+def suite() -> Iterator[SuiteProcess]:
+    """`make run` without demo data; at the end it has to stop cleanly and silently."""
+    root = Path(tempfile.mkdtemp(prefix="kontor-test-"))
+    root.chmod(0o755)  # for root's server, which is another account
+    try:
+        with running_suite(root / "data", root / "state", "--no-demo", module="deploy.local") as suite:
+            yield suite.wait_up()
+            suite.signal(signal.SIGINT)
+            status, output, errors = suite.finish()
+            assert (status, errors) == (0, "")
+            assert "Traceback" not in output
+            assert not processes_of(suite.data)
+    finally:
+        shutil.rmtree(root)
