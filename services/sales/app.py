@@ -1,6 +1,5 @@
 """The sales service: what is sold, by whom, and how far each deal is."""
 
-from functools import partial
 from pathlib import Path
 
 from services.sales.deals.imports import DEAL_IMPORT
@@ -15,25 +14,22 @@ from services.sales.products.resource import PRODUCTS
 from services.sales.sales_reps.imports import SALES_REP_IMPORT
 from services.sales.sales_reps.resource import SALES_REPS
 from services.sales.settings import SalesSettings
-from shared.imports.reading.mapping import Mapping
-from shared.imports.resource import imports_resource
-from shared.imports.routes import imports_router
-from shared.imports.schemas import ImportJob
-from shared.imports.worker import import_job
+from shared.imports.wiring import with_imports
 from shared.service.definition import Service
 
-IMPORTS = imports_resource("sales", Import)
-IMPORTABLE = {"products": PRODUCT_IMPORT, "sales-reps": SALES_REP_IMPORT, "deals": DEAL_IMPORT}
-
-SERVICE = Service(
-    name="sales",
-    title="Kontor sales",
-    summary="Pipelines and their stages, products, sales representatives, and the deals between them.",
-    settings=SalesSettings,
-    metadata=Base.metadata,
-    migrations=Path(__file__).parent / "migrations",
-    resources=(PIPELINES, PRODUCTS, SALES_REPS, DEALS, STAGE_CHANGES, IMPORTS),
-    routers=(stage_change_router, partial(imports_router, IMPORTS, IMPORTABLE)),
-    jobs=(keep_history_partitions, import_job(IMPORTABLE)),
-    documents=(StageChangeIn, Mapping, ImportJob),
+SERVICE = with_imports(
+    Service(
+        name="sales",
+        title="Kontor sales",
+        summary="Pipelines and their stages, products, sales representatives, and the deals between them.",
+        settings=SalesSettings,
+        metadata=Base.metadata,
+        migrations=Path(__file__).parent / "migrations",
+        resources=(PIPELINES, PRODUCTS, SALES_REPS, DEALS, STAGE_CHANGES),
+        routers=(stage_change_router,),
+        jobs=(keep_history_partitions,),
+        documents=(StageChangeIn,),
+    ),
+    Import,
+    {"products": PRODUCT_IMPORT, "sales-reps": SALES_REP_IMPORT, "deals": DEAL_IMPORT},
 )

@@ -12,6 +12,8 @@ from shared.imports.target import ImportField
 
 Column = list[str | None]
 _MAX_KEY_LENGTH = 255
+KEY = 2
+"""Which of the staged columns holds the keys."""
 
 
 @dataclass(frozen=True)

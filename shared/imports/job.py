@@ -8,7 +8,6 @@ transaction of its own that also stores the progress, so a job whose worker was 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from shared.imports import store
-from shared.imports.conversion import BatchConverter, Staged
+from shared.imports.conversion import KEY, BatchConverter, Staged
 from shared.imports.plan import Plan
 from shared.imports.reading.copy_text import to_copy_text
 from shared.imports.reading.encoding import SAMPLE_BYTES, choose_encoding
@@ -26,6 +25,7 @@ from shared.imports.reading.records import Batch, RecordReader
 MAX_ERRORS_KEPT = 100_000
 MERGED_ROWS = 20_000
 """A merge of this many rows costs little per row, and is what a killed worker does again at most."""
+_PIECE_BYTES = 256 * 1024
 _SETTINGS = ("SET work_mem = '64MB'", "SET gin_pending_list_limit = '64MB'", "SET temp_buffers = '64MB'")
 
 
@@ -110,7 +110,7 @@ class ImportRun:
             errors += (await self._take(ready, only_read=self._atomic and bool(errors)))[: _room(errors)]
             await self._save([], self._progress)
         if self._sequenced and not (self._atomic and errors):
-            errors += (await self._merge_staged())[: _room(errors)]
+            errors += (await self._merge_staged(repeats=True))[: _room(errors)]
         if self._atomic and errors:
             raise AbortedError
         await self._save(errors, self._work)
@@ -133,7 +133,9 @@ class ImportRun:
                     break
             if not last:
                 return None
-            return _Ready(together, to_copy_text(together.columns), last, self._bytes_fetched)
+            keys = together.columns[KEY]
+            repeats = self._sequenced or len(set(keys)) < len(keys)
+            return _Ready(together, to_copy_text(together.columns), last, self._bytes_fetched, repeats)
 
         following = asyncio.create_task(asyncio.to_thread(prepare))
         while (ready := await following) is not None:
@@ -190,15 +192,21 @@ class ImportRun:
         if only_read or not ready.staged.rows:
             return ready.staged.errors
         await self._work.copy_to_table(
-            "staged", source=BytesIO(ready.text), columns=self._statements.copied_columns, format="text"
+            "staged", source=_pieces(ready.text), columns=self._statements.copied_columns, format="text"
         )
-        return ready.staged.errors + ([] if self._sequenced else await self._merge_staged())
+        return ready.staged.errors + (
+            [] if self._sequenced else await self._merge_staged(repeats=ready.repeats)
+        )
 
-    async def _merge_staged(self) -> list[RowError]:
-        """Merges what is staged; returns the rows that only SQL could find fault with."""
+    async def _merge_staged(self, *, repeats: bool) -> list[RowError]:
+        """Merges what is staged; returns the rows that only SQL could find fault with.
+
+        `repeats` is false when every staged key is known to differ.
+        """
         # Without statistics the planner takes a temporary table for a small one and loops over it.
-        await self._work.execute("ANALYZE staged")
-        await self._work.execute(self._statements.supersede())
+        await self._work.execute(self._statements.analyze())
+        if repeats:
+            await self._work.execute(self._statements.supersede())
         for sql in (*self._plan.target.before, *self._statements.look_up()):
             await self._execute(sql)
         errors = await self._take_out_faults()
@@ -207,7 +215,8 @@ class ImportRun:
         created, updated = await self._work.fetchrow(
             "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) FROM merged"
         )
-        await self._work.execute("ANALYZE merged")
+        if self._plan.target.after:
+            await self._work.execute("ANALYZE merged")
         for sql in self._plan.target.after:
             await self._execute(sql)
         await self._work.execute("TRUNCATE staged, merged")
@@ -258,6 +267,13 @@ class _Ready:
     text: bytes
     last_row: int
     bytes_read: int
+    repeats: bool
+
+
+async def _pieces(text: bytes) -> AsyncIterator[bytes]:
+    """What COPY sends, without a thread's help that a file would take."""
+    for start in range(0, len(text), _PIECE_BYTES):
+        yield text[start : start + _PIECE_BYTES]
 
 
 def _room(errors: list[RowError]) -> int:

@@ -51,6 +51,13 @@ class MergeStatements:
             "CREATE TEMPORARY TABLE merged (id uuid, key text, created boolean)",
         ]
 
+    def analyze(self) -> str:
+        """Counts the rows, and looks at the columns that joins and conditions are about; the others only cost time."""
+        names = ["key", *(lookup.field for lookup in self._lookups)]
+        if self._target.sequence is not None:
+            names.append(self._target.sequence)
+        return f"ANALYZE staged ({', '.join(quoted(name) for name in names)})"
+
     def supersede(self) -> str:
         """Of several rows with one key only one counts: the last, or the one that is last in the sequence."""
         order = "row DESC"

@@ -12,6 +12,7 @@ from shared.logs.setup import configure_logging
 from shared.service.application import create_app, make_parts
 from shared.service.definition import Service
 from shared.service.settings import ServiceSettings
+from shared.service.sweeping import sweep_idempotency_keys
 from shared.telemetry.setup import Telemetry, configure
 from shared.version import VERSION
 
@@ -64,7 +65,7 @@ async def _work(service: Service, settings: ServiceSettings) -> None:
     telemetry = _telemetry(service, settings)
     parts = make_parts(service, settings, telemetry)
     await parts.database.open()
-    jobs = asyncio.gather(*(job(parts) for job in service.jobs))
+    jobs = asyncio.gather(*(job(parts) for job in (*service.jobs, sweep_idempotency_keys)))
     stopping = asyncio.Event()
 
     def stop() -> None:

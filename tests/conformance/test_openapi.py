@@ -103,12 +103,12 @@ def _faults(document: Any, url: str, identify: Any, known: dict[str, dict[str, s
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             try:
                 _exercise(operation, mode, url, identify, known)
-            except (AssertionError, ExceptionGroup) as failure:
+            except (AssertionError, BaseExceptionGroup) as failure:
                 yield f"{operation.method.upper()} {operation.path} ({mode.value}): {_told(failure)}"
 
 
 def _told(failure: BaseException) -> str:
-    if isinstance(failure, ExceptionGroup):
+    if isinstance(failure, BaseExceptionGroup):
         return "\n".join(_told(one) for one in failure.exceptions)
     return str(failure)[:1500]
 

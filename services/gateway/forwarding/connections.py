@@ -111,6 +111,7 @@ class _Stream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
     def eof_received(self) -> None:
         self._ended = True
         _wake(self._reader)
+        _wake(self._writer)  # who has said its last word reads no more either
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
@@ -145,10 +146,10 @@ class _Stream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
         """Hand over the bytes, and wait while the replica does not keep up."""
         if not buffer:
             return
-        if self._transport.is_closing():
+        if self._ended or self._transport.is_closing():
             raise httpcore2.WriteError("the connection is closed")
         self._transport.write(buffer)
-        while not self._writable and not self._transport.is_closing():
+        while not self._writable and not self._ended and not self._transport.is_closing():
             self._writer = asyncio.get_running_loop().create_future()
             await _within(self._writer, timeout, httpcore2.WriteTimeout)
 

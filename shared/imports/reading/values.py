@@ -67,11 +67,11 @@ class Converter:
 
     def __init__(self, convert: Convert, code: str) -> None:
         self._memo = _Memo(convert, code)
-        self._whole = convert if isinstance(convert, Text) else None
+        self._fits = _whole_columns(convert)
 
     def __call__(self, texts: Sequence[str | None]) -> tuple[Column, list[tuple[int, Refusal]]]:
         """The canonical texts, and `(position, refusal)` of those that have none."""
-        if self._whole is not None and self._whole.fits(texts):
+        if self._fits is not None and self._fits(texts):
             return list(texts), []
         memo = self._memo
         found = [memo[text] if text is not None else None for text in texts]
@@ -207,6 +207,19 @@ def email(value: str) -> str:
     if len(stripped) <= 254 and _PLAIN_EMAIL.match(stripped) and stripped.index("@") <= 64:
         return stripped
     return _as_in_the_api(_email, stripped)
+
+
+def _plain_emails(texts: Sequence[str | None]) -> bool:
+    """Whether a whole column is plain, short addresses. They hardly repeat, so remembering them only costs."""
+    present = [text for text in texts if text is not None]
+    return max(map(len, present), default=0) <= 64 and all(map(_PLAIN_EMAIL.match, present))
+
+
+def _whole_columns(convert: Convert) -> Callable[[Sequence[str | None]], bool] | None:
+    """How to tell that every text of a column stays as it is, for the kinds where that pays."""
+    if isinstance(convert, Text):
+        return convert.fits
+    return _plain_emails if convert is email else None
 
 
 def record_id(text: str) -> str:
