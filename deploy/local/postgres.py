@@ -50,6 +50,8 @@ _SETTINGS = {
     "max_connections": "200",
     "timezone": "UTC",
     "log_checkpoints": "off",
+    "recovery_init_sync_method": "syncfs",  # after a crash: one call instead of opening every file
+    "checkpoint_timeout": "1min",  # bounds what a crash leaves to be replayed
     "jit": "off",  # short statements gain nothing from it
     "password_encryption": "scram-sha-256",
 }

@@ -53,6 +53,12 @@ class Topology:
     command: Command = module_command
     log_format: str = "text"
 
+    def replicas_in_turn(self) -> tuple[list[Process], list[Process]]:
+        """The first replica of each service, and the others."""
+        every = self.replicas()
+        first = [process for process in every if process.name.endswith("-1")]
+        return first, [process for process in every if process not in first]
+
     def replicas(self) -> list[Process]:
         """Every replica of every service."""
         return [

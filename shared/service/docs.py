@@ -5,8 +5,14 @@ from importlib.resources import files
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
+
+_ADD_SLASH = (
+    "<!doctype html><title>API documentation</title>"
+    "<script>location.replace(location.pathname + '/' + location.search)</script>"
+    "<p>The documentation is at this address with a slash at its end.</p>"
+)
 
 
 def add_docs(app: FastAPI) -> None:
@@ -15,8 +21,9 @@ def add_docs(app: FastAPI) -> None:
     app.mount("/docs/assets", StaticFiles(directory=assets), name="assets")
 
     @app.get("/docs", include_in_schema=False)
-    async def docs_without_slash(_request: Request) -> RedirectResponse:
-        return RedirectResponse("docs/")
+    async def docs_without_slash(_request: Request) -> HTMLResponse:
+        # Only the browser knows under which path a gateway shows this page, so it adds the slash itself.
+        return HTMLResponse(_ADD_SLASH)
 
     @app.get("/docs/", include_in_schema=False)
     async def docs(_request: Request) -> HTMLResponse:

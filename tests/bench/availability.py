@@ -87,6 +87,15 @@ class Caller:
             answer.raise_for_status()
         self.ids = [account["id"] async for account in self.accounts()]
 
+    async def clear(self) -> None:
+        """Delete all accounts."""
+        items = [{"action": "delete", "id": account["id"]} async for account in self.accounts()]
+        for first in range(0, len(items), _BULK):
+            answer = await self._client.post(
+                "/v1/accounts/bulk", json={"items": items[first : first + _BULK]}
+            )
+            answer.raise_for_status()
+
     async def accounts(self) -> AsyncIterator[dict[str, Any]]:
         """All accounts, page by page."""
         cursor = None

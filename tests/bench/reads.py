@@ -131,7 +131,7 @@ class _Bench:
         """By walking there, as any caller has to."""
         cursor: str | None = None
         async with httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{self._ours}", headers=self._headers
+            base_url=f"http://127.0.0.1:{self._ours}", headers=self._headers()
         ) as client:
             for _ in range(self._rows * 9 // 10 // 200):
                 query = {"limit": "200", "fields": "id"} | ({"cursor": cursor} if cursor else {})

@@ -21,6 +21,7 @@ from shared.telemetry.setup import configure
 from shared.testing.services import Keys, ServiceUnderTest, running
 from shared.version import VERSION
 
+Form = list[tuple[str, tuple[str | None, str | bytes, str]]]
 PATIENCE_S = 60
 ENDED = ("completed", "failed", "cancelled")
 PEOPLE: dict[str, Any] = {
@@ -111,7 +112,7 @@ class Importer:
 
     async def post(self, mapping: Any, data: bytes, **headers: str) -> httpx2.Response:
         """Uploads a file."""
-        parts = [
+        parts: Form = [
             (
                 "mapping",
                 (None, mapping if isinstance(mapping, str) else json.dumps(mapping), "application/json"),

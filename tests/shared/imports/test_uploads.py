@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from _pytest.mark import ParameterSet
 
-from tests.shared.imports.driving import ENDED, PEOPLE, Importer, people
+from tests.shared.imports.driving import ENDED, PEOPLE, Form, Importer, people
 from tests.shared.imports.reading.factory import PUBLISHED
 
 ONE = people("1,Ada,ada@example.com")
@@ -48,11 +48,11 @@ async def test_money_needs_its_currency(idle: Importer) -> None:
 
 
 async def test_a_form_without_its_parts_is_refused(idle: Importer) -> None:
-    mapping = ("mapping", (None, json.dumps(PEOPLE), "application/json"))
-    file = ("file", ("x.csv", ONE, "text/csv"))
-    for parts, status in (([mapping], 400), ([file], 422), ([file, mapping], 422)):
+    mapping: Form = [("mapping", (None, json.dumps(PEOPLE), "application/json"))]
+    file: Form = [("file", ("x.csv", ONE, "text/csv"))]
+    for parts, status in ((mapping, 400), (file, 422), (file + mapping, 422)):
         assert (await idle.client.post(idle.path, files=parts)).status_code == status
-    assert (await idle.client.post(idle.path, files=[mapping, file, mapping])).status_code == 400
+    assert (await idle.client.post(idle.path, files=mapping + file + mapping)).status_code == 400
     assert await idle.fetch("SELECT FROM imports") == await idle.fetch("SELECT FROM import_chunks") == []
 
 
