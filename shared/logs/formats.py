@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.trace import get_current_span
@@ -30,10 +31,15 @@ def escape_controls(text: str) -> str:
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
     """What the caller passed as `extra`, with the values of telling names blanked."""
     return {
-        name: "[redacted]" if _SECRET.search(name) else value
+        name: "[redacted]" if _tells_secrets(name) else value
         for name, value in record.__dict__.items()
         if name not in _STANDARD_FIELDS
     }
+
+
+@lru_cache(maxsize=1_000)
+def _tells_secrets(name: str) -> bool:
+    return _SECRET.search(name) is not None
 
 
 def timestamp(record: logging.LogRecord) -> str:

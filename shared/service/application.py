@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
 from shared.database.database import Database
 from shared.identity.verifier import IdentityVerifier
@@ -79,7 +80,18 @@ def make_api(service: Service, parts: Parts, telemetry: Telemetry) -> FastAPI:
         app.include_router(make_router(parts))
     document_api(app, service.resources, service.documents)
     add_docs(app)
+    app.router.routes.sort(key=_turn)
     return app
+
+
+def _turn(route: BaseRoute) -> int:
+    """Routes are tried one after the other: lists and single records, which are asked for most, come first."""
+    path, methods = getattr(route, "path", ""), getattr(route, "methods", None)
+    if methods != {"GET"}:
+        return 2
+    if "{" not in path:
+        return 0
+    return 1 if path.endswith("/{id}") and path.count("{") == 1 else 2
 
 
 def _log_served(request: ServedRequest) -> None:
