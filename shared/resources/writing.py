@@ -4,6 +4,7 @@ A change locks the record's row, so that of two writers with the same entity tag
 changes nothing writes nothing: no new version, no event, and importing the same file twice leaves no trace.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -16,6 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import CompositeProperty
+from sqlalchemy.orm.attributes import flag_modified
 
 from shared.database.failures import UNIQUE_VIOLATION, violated_constraint
 from shared.database.tables import Record, new_id
@@ -175,16 +177,24 @@ class Writer:
         await self._flush(unit, record)
         return await self._read_back(unit, scope, record.id)
 
+    def _differs(self, name: str, value: Any, before: Any) -> bool:
+        """JSON columns as JSON tells values apart: to Python, true equals 1."""
+        if name in self._json_columns:
+            return json.dumps(value, sort_keys=True) != json.dumps(before, sort_keys=True)
+        return bool(value != before)
+
     async def _change(
         self, unit: Unit, scope: Scope, record: Record, document: WritableDocument, pointer: str
     ) -> Found:
         values = self._column_values(document)
         await self._resource.rules.complete(unit, values, record, pointer)
         before = {name: getattr(record, name) for name in values}
-        changed = [name for name, value in values.items() if value != before[name]]
+        changed = [name for name, value in values.items() if self._differs(name, value, before[name])]
         await self._check_references(unit, document, changed, pointer)
         for name in changed:
             setattr(record, name, values[name])
+            if name in self._json_columns:
+                flag_modified(record, name)  # the session compares as Python does, see `_differs`
         if changed:
             await self._resource.rules.before_update(unit, record, before)
             await self._store(unit, record)

@@ -142,3 +142,12 @@ async def test_priority_follows_from_impact_and_urgency_only_at_first(
     lowered = await changed(client, ticket, impact="low", urgency="low")
     assert lowered["priority"] == "urgent"
     assert (await changed(client, ticket, priority=None)) == lowered
+
+
+async def test_true_and_one_are_different_values(client: httpx2.AsyncClient, make: Make) -> None:
+    ticket = await make(attributes={"vip": True})
+    patched = await client.patch(f"/v1/tickets/{ticket['id']}", json={"attributes": {"vip": 1}})
+    assert patched.status_code == 200, patched.text
+    again = (await client.get(f"/v1/tickets/{ticket['id']}")).json()
+    assert again["attributes"]["vip"] is not True
+    assert (again["attributes"]["vip"], again["version"]) == (1, 2)
