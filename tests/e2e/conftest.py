@@ -1,5 +1,6 @@
 """One suite for all stories of this folder: starting it costs more than any of them."""
 
+import re
 import shutil
 import signal
 import tempfile
@@ -8,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.suite_process import SuiteProcess, processes_of, running_suite
+from tests.deploy.suite_process import SuiteProcess, eventually, processes_of, running_suite
+
+REPLICAS = 6
+
+
+def _healthy_replicas(suite: SuiteProcess) -> set[str]:
+    """The replicas that the gateway has found healthy, going by its log."""
+    return set(re.findall(r"(\S+ 127\.0\.0\.1:\d+) is healthy", suite.output()))
 
 
 @pytest.fixture(scope="package")
@@ -18,7 +26,10 @@ def suite() -> Iterator[SuiteProcess]:
     root.chmod(0o755)  # for root's server, which is another account
     try:
         with running_suite(root / "data", root / "state", "--no-demo", module="deploy.local") as suite:
-            yield suite.wait_up()
+            suite.wait_up()
+            # The suite is up with one replica of each service; tests that kill one need the others as well.
+            eventually(lambda: len(_healthy_replicas(suite)) == REPLICAS, "every replica")
+            yield suite
             suite.signal(signal.SIGINT)
             status, output, errors = suite.finish()
             assert (status, errors) == (0, "")
