@@ -66,3 +66,137 @@ def test_dot_segments(path: bytes) -> None:
 @pytest.mark.parametrize("path", [b"/a.b/c", b"/...", b"/a..", b"/.well-known/x", b"/%2e%2ex"])
 def test_dots_that_are_no_segments(path: bytes) -> None:
     assert not has_dot_segment(path)
+
+
+def named(*routes: tuple[str, str, tuple[str, ...], tuple[str, ...]]) -> RouteTable:
+    """Of `(name, prefix, hosts, methods)`."""
+    return RouteTable(
+        Route(name, prefix, "upstream", hosts=hosts, methods=methods)
+        for name, prefix, hosts, methods in routes
+    )
+
+
+def name_of(route: Route | None) -> str | None:
+    return route.name if route else None
+
+
+HOSTS = named(
+    ("all", "/", (), ()),
+    ("all-v1", "/v1", (), ()),
+    ("shop", "/", ("shop.example.org", "example.net"), ()),
+    ("wild", "/v1", ("*.example.org",), ()),
+    ("wilder", "/", ("*.eu.example.org",), ()),
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "name"),
+    [
+        (b"shop.example.org", b"/v1/a", "shop"),
+        (b"SHOP.example.ORG.:8443", b"/v1/a", "shop"),
+        (b"example.net", b"/", "shop"),
+        (b"api.example.org", b"/v1/a", "wild"),
+        (b"api.example.org", b"/v2", "all"),
+        (b"a.b.example.org", b"/v1", "wild"),
+        (b"api.eu.example.org", b"/v1", "wilder"),
+        (b"example.org", b"/v1", "all-v1"),
+        (b"xexample.org", b"/v1", "all-v1"),
+        (b"[::1]:80", b"/v1", "all-v1"),
+        (b"[::1]", b"/v1", "all-v1"),
+        (b"", b"/v1", "all-v1"),
+        (b".", b"/", "all"),
+    ],
+)
+def test_the_most_specific_host_first(host: bytes, path: bytes, name: str) -> None:
+    for _ in range(2):  # found out, and remembered
+        assert name_of(HOSTS.match(path, b"GET", host)) == name
+
+
+def test_what_is_remembered_of_hosts_is_bounded() -> None:
+    for number in range(3_000):
+        assert name_of(HOSTS.match(b"/v1", b"GET", b"h%d.example.org" % number)) == "wild"
+    assert len(HOSTS._remembered) <= 1024
+
+
+METHODS = named(
+    ("all", "/v1", (), ()),
+    ("reading", "/v1/reports", (), ("GET",)),
+    ("writing", "/v1/reports", (), ("POST", "PATCH")),
+    ("odd", "/other", (), ("DELETE",)),
+    ("odd-there", "/other", ("there",), ("PUT",)),
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        (b"GET", b"/v1/reports/1", "reading"),
+        (b"HEAD", b"/v1/reports/1", "reading"),
+        (b"PATCH", b"/v1/reports/1", "writing"),
+        (b"DELETE", b"/v1/reports/1", "all"),
+        (b"BREW", b"/v1/reports/1", "all"),
+        (b"get", b"/v1/reports/1", "all"),
+        (b"DELETE", b"/other", "odd"),
+        (b"PUT", b"/other", None),
+        (b"HEAD", b"/other", None),
+    ],
+)
+def test_methods(method: bytes, path: bytes, name: str | None) -> None:
+    assert name_of(METHODS.match(path, method)) == name
+
+
+def test_what_a_path_allows() -> None:
+    assert METHODS.allowed(b"/other/1") == ("DELETE",)
+    assert METHODS.allowed(b"/other/1", b"There:80") == ("DELETE", "PUT")
+    assert METHODS.allowed(b"/nowhere") == ()
+    assert named(("r", "/a", (), ("GET", "POST"))).allowed(b"/a") == ("GET", "HEAD", "POST")
+
+
+hosts = st.sampled_from(["a.org", "b.a.org", "*.a.org", "*.b.a.org", "*.org"])
+routes = st.builds(
+    Route,
+    name=st.uuids().map(str),
+    prefix=paths,
+    upstream=st.just("u"),
+    hosts=st.lists(hosts, max_size=2).map(tuple),
+    methods=st.lists(st.sampled_from(["GET", "POST", "HEAD"]), max_size=2).map(tuple),
+)
+
+
+@given(
+    st.lists(routes, max_size=8),
+    paths,
+    st.sampled_from(["GET", "POST", "HEAD", "PUT"]),
+    st.sampled_from(["a.org", "b.a.org", "c.b.a.org", "org", "x"]),
+)
+def test_hosts_and_methods_agree_with_the_rule_said_naively(
+    routes: list[Route], path: str, method: str, host: str
+) -> None:
+    def host_rank(route: Route) -> int:
+        """0: for all hosts; otherwise the longer the more specific; -1: for others only."""
+        lengths = [
+            len(one) + (host == one) * 100
+            for one in route.hosts
+            if host == one or (one.startswith("*") and host.endswith(one[1:]))
+        ]
+        return max(lengths, default=-1 if route.hosts else 0)
+
+    def rank(route: Route) -> tuple[int, int, bool]:
+        return host_rank(route), len(route.prefix), bool(route.methods)
+
+    fitting = [
+        route
+        for route in routes
+        if (path == route.prefix or path.startswith(route.prefix + "/"))
+        and route.takes(method)
+        and host_rank(route) >= 0
+    ]
+    found = RouteTable(routes).match(path.encode(), method.encode(), host.encode())
+    assert (rank(found) if found else None) == max(map(rank, fitting), default=None)
+    if found is None:
+        others = {
+            one
+            for one in ("GET", "POST", "HEAD")
+            if RouteTable(routes).match(path.encode(), one.encode(), host.encode())
+        }
+        assert set(RouteTable(routes).allowed(path.encode(), host.encode())) == others
