@@ -11,6 +11,7 @@ _TICK_S: Final = 0.025
 _SAMPLE_S: Final = 0.5
 _LAG_KEPT: Final = 0.95
 """Per tick: a peak of the lag is halved within 0.35 s."""
+_URGENT_LAG_S: Final = 0.02
 
 
 class LoadMeter:
@@ -51,7 +52,7 @@ class LoadMeter:
             self._failed += 1
 
     def header(self) -> bytes:
-        """The header's value: figures of the last tick, and the requests in flight as of now."""
+        """The header's value: the figures as last published, and the requests in flight as of now."""
         return b"%snamed_metrics.inflight=%d" % (self._figures, self.inflight)
 
     @asynccontextmanager
@@ -66,17 +67,24 @@ class LoadMeter:
                 await task
 
     async def _measure(self) -> None:
-        """Asks to be woken every 25 ms and sees how late that is: so late is everything that is due."""
+        """Asks to be woken every 25 ms and sees how late that is: so late is everything that is due.
+
+        The figures are published twice a second, or when the event loop hangs: balancers remember what they
+        have read, and a text that changes with every tick would cost them more than it tells.
+        """
         sample_at = monotonic() + _SAMPLE_S
         while True:
             due = monotonic() + _TICK_S
             await asyncio.sleep(_TICK_S)
             now = monotonic()
-            self.saw_lag(now - due)
+            late = now - due
+            self.saw_lag(late)
             if now >= sample_at:
                 self.sample(now, _cpu_seconds())
                 sample_at = now + _SAMPLE_S
-            self.publish()
+                self.publish()
+            elif late > _URGENT_LAG_S:
+                self.publish()
 
     def saw_lag(self, late_s: float) -> None:
         """Takes note of how much later than due the event loop ran something, in seconds."""

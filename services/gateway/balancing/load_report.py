@@ -19,11 +19,10 @@ INFLIGHT_METRICS: Final = ("inflight", "rif")
 _SCALARS: Final = frozenset(
     {"cpu_utilization", "mem_utilization", "application_utilization", "rps_fractional", "eps"}
 )
-_MAPS: Final = frozenset({"named_metrics", "utilization"})
+_MAPS: Final = ("named_metrics", "utilization")
 # In the message, but of no use here.
 _IGNORED: Final = frozenset({"rps", "request_cost"})
-_NUMBER: Final = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\Z")
-_SEPARATOR: Final = re.compile("[=:]")
+_FIRST_OF_NUMBER: Final = frozenset("0123456789.")
 _CAPITAL: Final = re.compile("[A-Z]")
 _MAX_BYTES: Final = 2048
 
@@ -94,16 +93,19 @@ def _from_text(text: str) -> LoadReport | None:
         pair = element.strip(" \t")
         if not pair:  # RFC 9110, 5.6.1: a recipient bears with empty elements of a list
             continue
-        separator = _SEPARATOR.search(pair)
-        if separator is None:
+        name, separator, number = pair.partition("=")
+        if not separator:
+            name, _, number = pair.partition(":")
+        # What `float` takes beyond plain numbers: signs, inf, nan, white space, digits grouped by "_".
+        if number[:1] not in _FIRST_OF_NUMBER or "_" in number:
             return None
-        name, number = pair[: separator.start()], pair[separator.end() :]
         kind, dot, key = name.partition(".")
-        target, entry = (maps[kind], key) if dot and kind in _MAPS else (scalars, name)
-        known = key if target is not scalars else name in _SCALARS
-        if not known or entry in target or not _NUMBER.match(number):
+        if dot and key and kind in maps and key not in maps[kind]:
+            maps[kind][key] = float(number)
+        elif name in _SCALARS and name not in scalars:
+            scalars[name] = float(number)
+        else:
             return None
-        target[entry] = float(number)
     return _report(scalars, maps)
 
 
