@@ -24,18 +24,31 @@ class Templates:
         self._execute = execute
         self._migrate = migrate
         self._made: set[str] = set()
+        self._failures: dict[str, Exception] = {}
         self._numbers = count(1)
 
     def clone(self, service: str) -> str:
-        """The URL of a fresh, empty database with the service's schema."""
+        """The URL of a fresh, empty database with the service's schema.
+
+        A schema that could not be made is not tried again: every later clone raises the same failure.
+        """
         template = f"template_{service}"
         if template not in self._made:
-            self._execute(f"CREATE DATABASE {template}")
-            self._migrate(service, self._url_of(template))
-            self._made.add(template)
+            self._make(service, template)
         name = f"{service}_{next(self._numbers)}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self._url_of(name)
+
+    def _make(self, service: str, template: str) -> None:
+        if service in self._failures:
+            raise self._failures[service]
+        try:
+            self._execute(f"CREATE DATABASE {template}")
+            self._migrate(service, self._url_of(template))
+        except Exception as failure:
+            self._failures[service] = failure
+            raise
+        self._made.add(template)
 
 
 def migrate_by_command(service: str, url: str) -> None:
