@@ -1,5 +1,6 @@
 """What an event says of a change, without a database."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -36,6 +37,16 @@ def test_only_what_differs_is_told_and_as_json_has_it() -> None:
         "requester_contact_id": {"from": None, "to": str(SOMEONE)},
         "tags": {"from": ["x"], "to": []},
     }
+
+
+@pytest.mark.parametrize(("old", "new"), [(True, 1), (0, False), ([True], [1]), (1, 1.0)])
+def test_values_that_only_python_takes_for_equal_differ(old: object, new: object) -> None:
+    changes = changes_between({"attributes": {"x": old}}, {"attributes": {"x": new}})
+    assert json.dumps(changes) == json.dumps({"attributes": {"from": {"x": old}, "to": {"x": new}}})
+
+
+def test_the_order_of_members_is_no_difference() -> None:
+    assert changes_between({"attributes": {"a": 1, "b": 2}}, {"attributes": {"b": 2, "a": 1}}) == {}
 
 
 @pytest.mark.parametrize(
