@@ -13,12 +13,14 @@ _LOST = (
     asyncpg.TooManyConnectionsError,
     TimeoutError,
 )
+_FAREWELL = "another operation (2) is in progress"
 _RACES = ("40001", "40P01")  # serialization failure, deadlock: the loser may simply run again
 
 
 def connection_lost(error: BaseException) -> bool:
     """Whether the statement failed because there was no server to run it, as during a restart."""
-    return isinstance(_driver_error(error), _LOST)
+    cause = _driver_error(error)
+    return isinstance(cause, _LOST) or _bidden_farewell(cause)
 
 
 def lost_a_race(error: BaseException) -> bool:
@@ -44,6 +46,15 @@ LOCK_TIMEOUT = "55P03"
 def sqlstate_of(error: BaseException) -> str | None:
     """PostgreSQL's five-character code, or None for what did not come from it."""
     return getattr(_driver_error(error), "sqlstate", None)
+
+
+def _bidden_farewell(error: BaseException) -> bool:
+    """Whether the server ended the connection between two statements, and asyncpg has not read as far as its end.
+
+    The driver has no error of its own for it: https://github.com/MagicStack/asyncpg/issues/784. State 2 is that of
+    reading on to the next synchronisation, which never comes.
+    """
+    return isinstance(error, asyncpg.InternalClientError) and _FAREWELL in str(error)
 
 
 def _driver_error(error: BaseException) -> BaseException:
