@@ -1,8 +1,10 @@
 """Which route a request takes: by host, then by the longest path prefix, then by method. Pure: no I/O, no framework."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from services.gateway.resilience.retry_budget import RetryRule
 
 # Percent-encoded dots are dots to the upstream's router (RFC 3986, 6.2.2.3), so they are to ours.
 _DOT_SEGMENTS = frozenset({b".", b"..", b"%2e", b"%2e%2e", b".%2e", b"%2e."})
@@ -24,8 +26,9 @@ class Route:
 
     `hosts` are names or `*.name`, none: all; `methods` in capitals, none: all. `rewrite` replaces the
     prefix on the way; `timeout_s` is the longest silence of the upstream, in seconds, before and during its
-    answer; a `public` route asks for no key and vouches for nobody. `policy` is the balancing policy's name
-    where it is not the upstream's, `hash_on` what consistent hashing goes by.
+    answer, `attempt_timeout_s` the same for one attempt (`None`: no bound of its own). A `public` route asks
+    for no key and vouches for nobody. `policy` is the balancing policy's name where it is not the upstream's,
+    `hash_on` what consistent hashing goes by, `retry` when a failed attempt is followed by another.
     """
 
     name: str
@@ -38,12 +41,16 @@ class Route:
     methods: tuple[str, ...] = ()
     policy: str | None = None
     hash_on: HashOn | None = None
+    attempt_timeout_s: float | None = None
+    retry: RetryRule = field(default_factory=RetryRule)
 
     def target(self, raw_path: bytes, query: bytes) -> bytes:
         """What the upstream is asked for: the caller's own bytes but for the rewritten prefix."""
         path = raw_path
         if self.rewrite is not None:
-            path = self.rewrite.encode("ascii") + raw_path[len(self.prefix) :]
+            # The prefix `/` has no segment of its own, and neither has the rewrite `/`.
+            rest = raw_path.removeprefix(self.prefix.rstrip("/").encode("ascii"))
+            path = self.rewrite.rstrip("/").encode("ascii") + rest or b"/"
         return path + b"?" + query if query else path
 
     def takes(self, method: str) -> bool:
@@ -135,10 +142,14 @@ class _Prefixes:
             named.add("HEAD")
         self._any = {_key(route): route for route in routes if not route.methods}
         self.methods: Mapping[bytes, Mapping[bytes, Route]] = {
-            method.encode("ascii"): self._any
-            | {_key(route): route for route in routes if route.methods and route.takes(method)}
-            for method in named
+            method.encode("ascii"): self._any | self._taking(method, routes) for method in named
         }
+
+    @staticmethod
+    def _taking(method: str, routes: Iterable[Route]) -> dict[bytes, Route]:
+        """Those that name methods and take this one; HEAD by its own name before HEAD by GET."""
+        taking = [route for route in routes if route.methods and route.takes(method)]
+        return {_key(route): route for route in sorted(taking, key=lambda one: method in one.methods)}
 
     def match(self, raw_path: bytes, method: bytes) -> Route | None:
         by_prefix = self.methods.get(method, self._any)

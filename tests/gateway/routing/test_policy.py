@@ -58,6 +58,21 @@ def test_the_target_is_the_callers_bytes_but_for_the_rewritten_prefix() -> None:
     assert rewritten.target(b"/docs/sales/x", b"y=1") == b"/docs/x?y=1"
 
 
+@pytest.mark.parametrize(
+    ("prefix", "rewrite", "path", "target"),
+    [
+        ("/crm", "/", b"/crm/v1/a", b"/v1/a"),
+        ("/crm", "/", b"/crm", b"/"),
+        ("/crm", "/", b"/crm/", b"/"),
+        ("/", "/crm", b"/v1/a", b"/crm/v1/a"),
+        ("/", "/crm", b"/", b"/crm/"),
+        ("/", "/", b"/v1", b"/v1"),
+    ],
+)
+def test_the_root_as_prefix_or_rewrite(prefix: str, rewrite: str, path: bytes, target: bytes) -> None:
+    assert Route("r", prefix, "u", rewrite=rewrite).target(path, b"") == target
+
+
 @pytest.mark.parametrize("path", [b"/a/../b", b"/..", b"/a/%2e%2E/b", b"/.%2e/", b"/a/.", b"/%2E/b"])
 def test_dot_segments(path: bytes) -> None:
     assert has_dot_segment(path)
@@ -123,6 +138,8 @@ METHODS = named(
     ("reading", "/v1/reports", (), ("GET",)),
     ("writing", "/v1/reports", (), ("POST", "PATCH")),
     ("odd", "/other", (), ("DELETE",)),
+    ("head", "/heads", (), ("HEAD",)),
+    ("get", "/heads", (), ("GET",)),
     ("odd-there", "/other", ("there",), ("PUT",)),
 )
 
@@ -137,6 +154,8 @@ METHODS = named(
         (b"BREW", b"/v1/reports/1", "all"),
         (b"get", b"/v1/reports/1", "all"),
         (b"DELETE", b"/other", "odd"),
+        (b"HEAD", b"/heads", "head"),
+        (b"GET", b"/heads", "get"),
         (b"PUT", b"/other", None),
         (b"HEAD", b"/other", None),
     ],

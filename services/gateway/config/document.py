@@ -1,0 +1,71 @@
+"""The whole document."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from services.gateway.config.checks import contradictions
+from services.gateway.config.routes import RouteSection
+from services.gateway.config.upstreams import UpstreamSection
+from services.gateway.config.values import Count, Name, Network, Seconds
+from services.gateway.documents import Document, Location, Section
+from services.gateway.limits.sizes import SizeLimits
+from services.gateway.limits.token_bucket import Rate
+
+
+class AuthSection(Section):
+    """Who may ask: whoever has a key, or everyone (a gateway in front of services that ask themselves)."""
+
+    mode: Literal["keys", "none"] = "keys"
+
+
+class LimitsSection(Section):
+    """Bounds on one request and one connection."""
+
+    max_header_bytes: Annotated[int, Field(ge=1024, le=65_536)] = SizeLimits().max_header_bytes
+    max_body_bytes: Annotated[int, Field(ge=0)] = SizeLimits().max_body_bytes
+    head_timeout_s: Seconds = 10.0
+    idle_timeout_s: Seconds = 75.0
+    max_pipelined_bytes: Annotated[int, Field(ge=1024, le=16 * 1024**2)] = 65_536
+
+    def sizes(self) -> SizeLimits:
+        """The bounds on a request."""
+        return SizeLimits(self.max_header_bytes, self.max_body_bytes)
+
+
+class RateSection(Section):
+    """Requests per key (or per address on public routes)."""
+
+    enabled: bool = True
+    per_second: Count = Rate().per_second
+    burst: Count = Rate().burst
+
+    def rate(self) -> Rate:
+        """As the buckets take it."""
+        return Rate(self.per_second, self.burst)
+
+
+def _count_of_workers(content: Any) -> Any:
+    if content == "auto":
+        return None
+    if not isinstance(content, int) or isinstance(content, bool) or not 1 <= content <= 256:
+        raise ValueError("must be auto or a whole number from 1 to 256")
+    return content
+
+
+class ConfigDocument(Document):
+    """The whole document. `workers` is `None` where it says `auto`: one for each CPU."""
+
+    workers: Annotated[int | None, BeforeValidator(_count_of_workers)] = None
+    trusted_proxies: tuple[Network, ...] = ()
+    auth: AuthSection = AuthSection()
+    limits: LimitsSection = LimitsSection()
+    rate_limit: RateSection = RateSection()
+    routes: tuple[RouteSection, ...]
+    upstreams: Mapping[Name, UpstreamSection]
+
+    @classmethod
+    def contradictions(cls, content: Any) -> Iterable[tuple[Location, str]]:
+        """Where routes and upstreams contradict themselves or one another."""
+        return contradictions(content)

@@ -1,0 +1,129 @@
+"""The entries of `routes`."""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Discriminator, Field, Tag
+
+from services.gateway.config.values import (
+    FieldName,
+    HostPattern,
+    Method,
+    Name,
+    Seconds,
+    SecondsOrNone,
+    Text,
+    UrlPath,
+)
+from services.gateway.documents import Section
+from services.gateway.resilience.ledger import Outcome
+from services.gateway.resilience.retry_budget import RetryRule
+from services.gateway.routing.policy import HashOn, Route
+
+# As `balancing.policies` names them; a test holds the two together.
+PolicyName = Literal[
+    "adaptive",
+    "consistent_hash",
+    "least_requests",
+    "peak_ewma",
+    "random",
+    "round_robin",
+    "weighted_round_robin",
+]
+CONSISTENT_HASH = "consistent_hash"
+
+
+class HeaderKey(Section):
+    """`hash_on` a header."""
+
+    header: FieldName
+
+
+class QueryKey(Section):
+    """`hash_on` a field of the query string."""
+
+    query: Text
+
+
+def _kind_of_key(content: Any) -> str | None:
+    if isinstance(content, str):
+        return "<word>"
+    if isinstance(content, HeaderKey | QueryKey):
+        return "<header>" if isinstance(content, HeaderKey) else "<query>"
+    if isinstance(content, dict):
+        return "<query>" if "query" in content else "<header>"
+    return None
+
+
+HashKey = Annotated[
+    Annotated[Literal["client", "path"], Tag("<word>")]
+    | Annotated[HeaderKey, Tag("<header>")]
+    | Annotated[QueryKey, Tag("<query>")],
+    Discriminator(
+        _kind_of_key,
+        custom_error_type="hash_on",
+        custom_error_message="must be client, path, {header: name} or {query: name}",
+    ),
+]
+
+
+# `resilience.ledger.Outcome` as labels: the failures that another attempt may mend.
+Failure = Literal["refused", "busy", "broken", "timed_out", "unavailable", "server_error"]
+
+
+class RetriesSection(Section):
+    """When a failed attempt is followed by another, of an upstream's requests or of one route's."""
+
+    max_retries: Annotated[int, Field(ge=0, le=10)] = 2
+    retry_on: tuple[Failure, ...] = get_args(Failure)
+    backoff_base_s: SecondsOrNone = 0.01
+    backoff_max_s: SecondsOrNone = 0.25
+    min_remaining_s: SecondsOrNone = 0.005
+
+    def rule(self) -> RetryRule:
+        """As the retries take it."""
+        failures = frozenset(Outcome[label.upper()] for label in self.retry_on)
+        return RetryRule(**self.model_dump(exclude={"retry_on"}), retry_on=failures)
+
+
+class RouteSection(Section):
+    """One entry of `routes`."""
+
+    name: Name
+    prefix: UrlPath
+    upstream: Name
+    hosts: tuple[HostPattern, ...] = ()
+    methods: tuple[Method, ...] = ()
+    public: bool = False
+    rewrite: UrlPath | None = None
+    timeout_s: Seconds = 30.0
+    attempt_timeout_s: Seconds | None = None
+    policy: PolicyName | None = None
+    hash_on: HashKey | None = None
+    retries: RetriesSection | None = None
+
+    def route(self, policy: str, retry: RetryRule) -> Route:
+        """The route; `policy` and `retry` are its upstream's, for where it has none of its own."""
+        policy = self.policy or policy
+        return Route(
+            name=self.name,
+            prefix=self.prefix,
+            upstream=self.upstream,
+            public=self.public,
+            rewrite=self.rewrite,
+            timeout_s=self.timeout_s,
+            attempt_timeout_s=self.attempt_timeout_s,
+            hosts=self.hosts,
+            methods=self.methods,
+            policy=policy,
+            hash_on=self._hash_on(policy),
+            retry=self.retries.rule() if self.retries else retry,
+        )
+
+    def _hash_on(self, policy: str) -> HashOn | None:
+        if isinstance(self.hash_on, HeaderKey):
+            return HashOn("header", self.hash_on.header.lower())
+        if isinstance(self.hash_on, QueryKey):
+            return HashOn("query", self.hash_on.query)
+        if self.hash_on is not None:
+            return HashOn(self.hash_on)
+        return HashOn("client") if policy == CONSISTENT_HASH else None

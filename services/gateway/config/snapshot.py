@@ -1,0 +1,114 @@
+"""What the pipeline works with, made of the document."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from services.gateway.balancing.balancer import BalancerRules
+from services.gateway.config.document import ConfigDocument
+from services.gateway.config.upstreams import UpstreamSection
+from services.gateway.discovery.rules import SourceRule, StaticRule
+from services.gateway.documents import parse_document
+from services.gateway.documents.reading import read_text
+from services.gateway.limits.sizes import SizeLimits
+from services.gateway.limits.token_bucket import Rate
+from services.gateway.resilience.board import Upstream
+from services.gateway.resilience.breaker import BreakerRule
+from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
+from services.gateway.routing.policy import RouteTable
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamPlan(Upstream):
+    """How an upstream is found, balanced and protected.
+
+    `replicas` are those that the document itself lists: none where `source` finds them.
+    """
+
+    source: SourceRule
+    policy: str
+    balancer: BalancerRules
+    breaker: BreakerRule
+    retry: RetryRule
+    budget: BudgetRule
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """Bounds on one connection of a caller: times in seconds.
+
+    `head_timeout_s`: from a request's first byte to the end of its head; `idle_timeout_s`: between two
+    requests; `max_pipelined_bytes`: of requests that wait for the one before them.
+    """
+
+    head_timeout_s: float
+    idle_timeout_s: float
+    max_pipelined_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the pipeline works with. `workers`: processes, `None` for one on each CPU."""
+
+    routes: RouteTable
+    upstreams: Mapping[str, UpstreamPlan]
+    limits: SizeLimits
+    rate: Rate
+    rate_limited: bool
+    clients: ClientLimits
+    auth: Literal["keys", "none"]
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
+    workers: int | None
+
+
+def load(path: Path) -> Snapshot:
+    """The snapshot of the document at `path`. Raises `DocumentError` naming file, line and field."""
+    return read(read_text(path), str(path), path.parent)
+
+
+def parse(text: str) -> Snapshot:
+    """The snapshot of a document given as text. Raises `DocumentError` naming line and field."""
+    return read(text, "document", Path())
+
+
+def read(text: str, source: str, folder: Path) -> Snapshot:
+    """The snapshot of a document that errors call `source`, and whose files are looked for in `folder`."""
+    document = parse_document(text, ConfigDocument, source)
+    plans = {name: _plan(name, section, folder) for name, section in document.upstreams.items()}
+    return Snapshot(
+        routes=RouteTable(
+            route.route(plans[route.upstream].policy, plans[route.upstream].retry)
+            for route in document.routes
+        ),
+        upstreams=MappingProxyType(plans),
+        limits=document.limits.sizes(),
+        rate=document.rate_limit.rate(),
+        rate_limited=document.rate_limit.enabled,
+        clients=ClientLimits(
+            head_timeout_s=document.limits.head_timeout_s,
+            idle_timeout_s=document.limits.idle_timeout_s,
+            max_pipelined_bytes=document.limits.max_pipelined_bytes,
+        ),
+        auth=document.auth.mode,
+        trusted_proxies=document.trusted_proxies,
+        workers=document.workers,
+    )
+
+
+def _plan(name: str, section: UpstreamSection, folder: Path) -> UpstreamPlan:
+    source = section.source(name, folder)
+    return UpstreamPlan(
+        name=name,
+        audience=section.audience or name,
+        replicas=source.replicas if isinstance(source, StaticRule) else (),
+        health=section.health.rule(),
+        source=source,
+        policy=section.policy,
+        balancer=section.balancer_rules(),
+        breaker=section.breaker.rule(),
+        retry=section.retries.rule(),
+        budget=section.retry_budget.rule(),
+    )
