@@ -1,0 +1,53 @@
+"""What stands behind every candidate: two addresses that answer from memory and cost little."""
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.bench import harness
+from tests.bench.gateway_peers.processes import running, write_config
+
+KIB = 1024
+_AROUND = 80  # bytes of the small answer that are not filling: its target, which differs, and the syntax
+
+
+@contextmanager
+def upstream(folder: Path, nginx: str, core: int | None) -> Iterator[tuple[int, int]]:
+    """An nginx with two ports: about 1 KiB of JSON under /v1/, 64 KiB under /v1/documents/, whatever is sent."""
+    first, second = harness.free_port(), harness.free_port()
+    documents = folder / "upstream"
+    documents.mkdir()
+    (documents / "document.json").write_text(_document(64 * KIB))
+    config = write_config(
+        "upstream.conf", folder, first=first, second=second, filling="f" * (KIB - _AROUND), **owner()
+    )
+    question = urllib.request.Request(f"http://127.0.0.1:{second}/readyz")
+    output = folder / "upstream.txt"
+    with running(nginx_command(nginx, config), output, core=core, question=question):
+        yield first, second
+
+
+def nginx_command(nginx: str, config: Path) -> list[str]:
+    """An nginx that touches nothing outside of its folder."""
+    return [nginx, "-p", str(config.parent), "-e", "stderr", "-c", str(config)]
+
+
+def owner() -> dict[str, str]:
+    """As whom nginx's workers run: started by root they would otherwise lose access to the folder."""
+    return {"user": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
+
+
+def find_nginx() -> str | None:
+    """Debian keeps it where only root looks."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def _document(size: int) -> str:
+    around = len(json.dumps({"document": ""}))
+    return json.dumps({"document": "d" * (size - around)})
