@@ -3,10 +3,10 @@
 import json
 import logging
 import re
-from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from time import time_ns
+from typing import Any, NamedTuple, Protocol
 
 from opentelemetry.trace import get_current_span
 
@@ -17,8 +17,35 @@ from shared.logs.context import request_id_var
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SECRET = re.compile(r"authorization|password|passwd|secret|token|api_?key|cookie|body", re.IGNORECASE)
 _STANDARD_FIELDS = frozenset(
-    {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "color_message", "in_message"}
+    {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "color_message"}
 )
+ACCESS_LOGGER = "kontor.access"
+
+
+class AccessLine(NamedTuple):
+    """What the access log says of one request; `status` is None when the client got no answer."""
+
+    method: str
+    path: str
+    status: int | None
+    duration_ms: float
+    route: str | None = None
+    error: str | None = None
+
+    @property
+    def message(self) -> str:
+        """For people."""
+        return f"{self.method} {self.path} {self.status or '-'} {self.duration_ms} ms"
+
+
+class LineFormatter(Protocol):
+    """Writes lines, without the end of line, of records and of requests."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """A record, as for any handler."""
+
+    def access(self, line: AccessLine) -> str:
+        """A request that ends now, in the context it was served in."""
 
 
 def escape_controls(text: str) -> str:
@@ -44,8 +71,22 @@ def _tells_secrets(name: str) -> bool:
 
 def timestamp(record: logging.LogRecord) -> str:
     """RFC 3339, UTC, milliseconds."""
-    instant = datetime.fromtimestamp(record.created, UTC)
-    return instant.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return _instant(round(record.created * 1e6) // 1_000)
+
+
+def _now() -> str:
+    return _instant(time_ns() // 1_000_000)
+
+
+def _instant(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1_000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> str:
+    """Thousands of lines may begin with the same second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def _trace_ids() -> tuple[str, str] | None:
@@ -54,25 +95,20 @@ def _trace_ids() -> tuple[str, str] | None:
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-11-21T07:00:00.123Z INFO    kontor.access GET /v1/accounts 200 3.214 ms request_id=…`.
-
-    Extra fields named in the record's `in_message` stand in the message already and are not repeated.
-    """
+    """`2026-11-21T07:00:00.123Z INFO    kontor.access GET /v1/accounts 200 3.214 ms request_id=…`."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = escape_controls(record.getMessage())
         line = f"{timestamp(record)} {record.levelname:<7} {record.name} {message}"
-        said: Collection[str] = getattr(record, "in_message", ())
-        fields = {name: value for name, value in extra_fields(record).items() if name not in said}
-        fields["request_id"] = request_id_var.get()
-        trace = _trace_ids()
-        fields["trace_id"] = trace[0] if trace else None
-        for name, value in fields.items():
-            if value is not None:
-                line += f" {escape_controls(name)}={escape_controls(str(value))}"
+        line += _spelt_out(extra_fields(record))
         if record.exc_info or record.stack_info:
             line += "\n" + _indented(_exception_text(self, record))
         return line
+
+    def access(self, line: AccessLine) -> str:
+        """Method, path, status and duration are in the message and not repeated."""
+        fields = {"route": line.route, "error": line.error}
+        return f"{_now()} INFO    {ACCESS_LOGGER} {escape_controls(line.message)}{_spelt_out(fields)}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -82,26 +118,48 @@ class JsonFormatter(logging.Formatter):
         super().__init__()
         self._service = service
         self._instance = instance
+        self._encode = json.JSONEncoder(default=str).encode
 
     def format(self, record: logging.LogRecord) -> str:
+        document = self._document(timestamp(record), record.levelname, record.name, record.getMessage())
+        for name, value in extra_fields(record).items():
+            document.setdefault(name, value)  # an extra field cannot pass for one of ours
+        if record.exc_info or record.stack_info:
+            document["exception"] = _exception_text(self, record)
+        return self._written(document)
+
+    def access(self, line: AccessLine) -> str:
+        """The request's own figures are fields, beside the message that people read."""
+        document = self._document(_now(), "INFO", ACCESS_LOGGER, line.message)
+        return self._written(document | line._asdict())
+
+    def _document(self, instant: str, level: str, logger: str, message: str) -> dict[str, Any]:
         trace = _trace_ids()
-        document: dict[str, Any] = {
-            "timestamp": timestamp(record),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
+        return {
+            "timestamp": instant,
+            "level": level,
+            "logger": logger,
+            "message": message,
             "service": self._service,
             "instance": self._instance,
             "request_id": request_id_var.get(),
             "trace_id": trace[0] if trace else None,
             "span_id": trace[1] if trace else None,
         }
-        for name, value in extra_fields(record).items():
-            document.setdefault(name, value)  # an extra field cannot pass for one of ours
-        if record.exc_info or record.stack_info:
-            document["exception"] = _exception_text(self, record)
-        present = {name: value for name, value in document.items() if value is not None}
-        return json.dumps(present, default=str)
+
+    def _written(self, document: dict[str, Any]) -> str:
+        return self._encode({name: value for name, value in document.items() if value is not None})
+
+
+def _spelt_out(fields: dict[str, Any]) -> str:
+    """` name=value` of each field that has one, then of the request and the trace."""
+    trace = _trace_ids()
+    every = fields | {"request_id": request_id_var.get(), "trace_id": trace[0] if trace else None}
+    text = ""
+    for name, value in every.items():
+        if value is not None:
+            text += f" {escape_controls(name)}={escape_controls(str(value))}"
+    return text
 
 
 def _exception_text(formatter: logging.Formatter, record: logging.LogRecord) -> str:

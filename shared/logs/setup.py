@@ -5,6 +5,7 @@ import sys
 from typing import Literal
 
 from shared.logs.formats import JsonFormatter, TextFormatter
+from shared.logs.output import LineHandler
 
 LogFormat = Literal["text", "json"]
 
@@ -19,9 +20,8 @@ def configure_logging(format: LogFormat, service: str, instance: str, *, level: 
     logging.logProcesses = False
     logging.logMultiprocessing = False
     logging.captureWarnings(True)
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        JsonFormatter(service=service, instance=instance) if format == "json" else TextFormatter()
+    handler = LineHandler(
+        sys.stdout, JsonFormatter(service=service, instance=instance) if format == "json" else TextFormatter()
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]

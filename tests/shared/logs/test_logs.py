@@ -10,7 +10,7 @@ from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
 from shared.logs.access import log_access
 from shared.logs.context import request_id_var
-from shared.logs.formats import JsonFormatter, TextFormatter, escape_controls
+from shared.logs.formats import AccessLine, JsonFormatter, TextFormatter, escape_controls
 from shared.logs.setup import LogFormat, configure_logging
 from shared.telemetry.tracecontext import parse
 from tests.shared.telemetry.test_tracecontext import SPAN, TRACE, VALID
@@ -161,6 +161,24 @@ def test_an_access_line_as_text_cannot_be_forged(output: Output) -> None:
     log_access("GET", "/v1/x\n2026 INFO forged", None, 1_000_000, error="asyncio.CancelledError")
     (line,) = output.getvalue().splitlines()
     assert line.endswith(r"GET /v1/x\n2026 INFO forged - 1.0 ms error=asyncio.CancelledError")
+
+
+@pytest.mark.usefixtures("request_context")
+@pytest.mark.parametrize("status", [200, None])
+def test_an_access_line_has_the_form_of_a_record(status: int | None) -> None:
+    line = AccessLine("GET", "/v1/ä\n", status, 3.214, "/v1/{id}", "500")
+    fields = {**line._asdict(), "levelname": "INFO", "name": "kontor.access", "msg": line.message}
+    as_json = JsonFormatter(service="customers", instance="customers-1")
+    record = json.loads(as_json.format(logging.makeLogRecord(fields)))
+    access = json.loads(as_json.access(line))
+    assert list(access) == list(record)
+    assert access | {"timestamp": ""} == record | {"timestamp": ""}
+    stamp, rest = TextFormatter().access(line).split(" ", 1)
+    assert len(stamp) == len("2026-11-21T07:00:00.123Z")
+    assert rest == (
+        rf"INFO    kontor.access GET /v1/ä\n {status or '-'} 3.214 ms"
+        f" route=/v1/{{id}} error=500 request_id=req-7 trace_id={TRACE}"
+    )
 
 
 def test_uvicorn_logs_go_the_same_way_and_its_access_log_is_off(output: Output) -> None:

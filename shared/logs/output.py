@@ -1,0 +1,70 @@
+"""Where lines leave the process: records at once, access lines in batches, all in one order."""
+
+import asyncio
+import logging
+from typing import TextIO
+
+from shared.logs.formats import AccessLine, LineFormatter
+
+_MOST_LINES = 100
+_LONGEST_S = 0.2
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes to a stream. A request's line may wait for others, since each write is a system call.
+
+    It waits for at most 0.2 s, 99 other lines, or the next record of any logger, whichever comes first; outside
+    of an event loop it does not wait. What still waits when the process ends is written by `logging.shutdown`;
+    only a kill loses it.
+    """
+
+    def __init__(self, stream: TextIO, formatter: LineFormatter) -> None:
+        super().__init__(stream)
+        self._lines_of = formatter
+        # Appending is atomic and flushing takes lines from the front, so that no thread needs the lock to append.
+        self._waiting: list[str] = []
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line, which may be followed by lines of a traceback."""
+        return self._lines_of.format(record)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write whatever waits, and then the record."""
+        try:
+            self._waiting.append(self.format(record))
+            self.flush()
+        except Exception:  # noqa: BLE001 (logging never fails its caller: it tells standard error)
+            self.handleError(record)
+
+    def access(self, line: AccessLine) -> None:
+        """Write a request's line soon."""
+        self._waiting.append(self._lines_of.access(line))
+        if len(self._waiting) == 1:
+            self._write_later()
+        elif len(self._waiting) >= _MOST_LINES:
+            self._write()
+
+    def flush(self) -> None:
+        """Write what waits. Raises what the stream raises."""
+        self.acquire()
+        try:
+            if lines := self._waiting[:]:
+                del self._waiting[: len(lines)]
+                self.stream.write("\n".join(lines) + "\n")
+            super().flush()
+        finally:
+            self.release()
+
+    def _write_later(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write()
+        else:
+            loop.call_later(_LONGEST_S, self._write)
+
+    def _write(self) -> None:
+        try:
+            self.flush()
+        except Exception:  # noqa: BLE001 (as in `emit`)
+            self.handleError(logging.makeLogRecord({"msg": "lines of the access log"}))
