@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from services.gateway.config.routes import CONSISTENT_HASH, RouteSection
-from services.gateway.config.upstreams import UpstreamSection
+from services.gateway.config.upstreams import UpstreamSection, doubles
 from services.gateway.documents import Location
 from services.gateway.documents.wording import suggestion
 
@@ -30,15 +30,6 @@ def contradictions(content: Any) -> Iterator[Mistake]:
     for name, upstream in upstreams.items():
         for index, first in doubles([(one.host, one.port) for one in _listed(upstream)]):
             yield ("upstreams", name, "replicas", index), f"has the address of replicas[{first}]"
-
-
-def doubles(values: Sequence[Any]) -> Iterator[tuple[int, int]]:
-    """The index of each value that was there before, and the index of the first."""
-    first: dict[Any, int] = {}
-    for index, value in enumerate(values):
-        if value in first:
-            yield index, first[value]
-        first.setdefault(value, index)
 
 
 def _part(content: Any, name: str, kind: type) -> Any:

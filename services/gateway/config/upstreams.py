@@ -1,5 +1,6 @@
 """The entries of `upstreams`."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,10 +10,10 @@ from services.gateway.balancing.balancer import BalancerRules
 from services.gateway.balancing.policy import Replica
 from services.gateway.config.routes import PolicyName, RetriesSection
 from services.gateway.config.values import (
+    AddressAndPort,
     Count,
     CountOrNone,
     DnsName,
-    HostAndPort,
     Name,
     Percent,
     Port,
@@ -30,6 +31,15 @@ from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.retry_budget import BudgetRule
 
 _SECOND_NS = 1_000_000_000
+
+
+def doubles(values: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    """The index of each value that was there before, and the index of the first."""
+    first: dict[Any, int] = {}
+    for index, value in enumerate(values):
+        if value in first:
+            yield index, first[value]
+        first.setdefault(value, index)
 
 
 class ReplicaSection(Section):
@@ -52,7 +62,7 @@ class DnsSection(Section):
     type: Literal["A", "SRV"] = "A"
     port: Port | None = None
     every_s: Seconds = 5.0
-    nameserver: HostAndPort | None = None
+    nameserver: AddressAndPort | None = None
 
     @model_validator(mode="after")
     def _port_where_it_is_needed(self) -> Self:
@@ -77,6 +87,12 @@ class FileReplicas(Section):
 
 class ReplicaList(RootModel[tuple[ReplicaSection, ...]]):
     """A whole file of replicas."""
+
+    @model_validator(mode="after")
+    def _no_doubles(self) -> Self:
+        for index, first in doubles([(one.host, one.port) for one in self.root]):
+            raise ValueError(f"[{index}] has the address of [{first}]")
+        return self
 
 
 def _kind_of_source(content: Any) -> str | None:

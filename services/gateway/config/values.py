@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -84,15 +84,14 @@ Network = Annotated[
 ]
 
 
-def _address(text: str) -> tuple[str, int]:
+def _address_and_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", host) or not re.fullmatch("[0-9]{1,5}", port):
+    if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise ValueError(text)
-    if not 1 <= int(port) <= 65535:
-        raise ValueError(text)
-    return host.strip("[]"), int(port)
+    return str(ip_address(host.strip("[]"))), int(port)
 
 
-HostAndPort = Annotated[
-    tuple[str, int], _parsed(_address, "must be an address and a port, such as 127.0.0.1:53")
+AddressAndPort = Annotated[
+    tuple[str, int],
+    _parsed(_address_and_port, "must be an IP address and a port, such as 127.0.0.1:53"),
 ]

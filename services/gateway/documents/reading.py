@@ -13,8 +13,11 @@ from services.gateway.documents.complaints import (
     field_name,
 )
 from services.gateway.documents.sections import Document
-from services.gateway.documents.strict_yaml import Reading, read_yaml
+from services.gateway.documents.strict_yaml import MAX_CHARACTERS, Reading, read_yaml
 from services.gateway.documents.wording import location_of, sentence
+
+# Enough for as many characters as the YAML reader takes, and an end to reading what has none.
+_MAX_BYTES = 4 * MAX_CHARACTERS
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -48,7 +51,8 @@ def parse_document(text: str, model: type[Model], source: str = "document") -> M
 def read_text(path: Path) -> str:
     """What is in a file of UTF-8. Raises `DocumentError`, of it `UnreadableError`."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise UnreadableError(str(path), error.strerror or type(error).__name__) from error
     return decoded(data, str(path))
@@ -56,6 +60,8 @@ def read_text(path: Path) -> str:
 
 def decoded(data: bytes, source: str) -> str:
     """The text of UTF-8. Raises `DocumentError`."""
+    if len(data) > _MAX_BYTES:
+        raise DocumentError(source, [Complaint(1, 1, "the document", f"is longer than {_MAX_BYTES} bytes")])
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -236,7 +236,7 @@ def test_zones_panic_and_slow_start() -> None:
         (
             "upstreams.sales.replicas",
             {"dns": {"name": "x", "port": 1, "nameserver": "::1"}},
-            "upstreams.sales.replicas.dns.nameserver: must be an address and a port",
+            "upstreams.sales.replicas.dns.nameserver: must be an IP address and a port",
         ),
         (
             "upstreams.sales.health",
