@@ -27,6 +27,8 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     read_connections: int = Field(default=8, ge=1, le=100)
     write_connections: int = Field(default=8, ge=1, le=100)
+    history_retention_days: int | None = Field(default=None, ge=1)
+    """How long histories (append-only tables) are kept: at least so many days, by whole months. None: for ever."""
 
     @model_validator(mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from services.sales.pipelines.repository import (
     pipeline_of_any_time,
 )
 from services.sales.pipelines.rules import Stage, find_stage, first_open_stage
-from shared.database.partitions import keep_partitions_ahead
+from shared.database.partitions import keep_partitions
 from shared.problems import FieldError, conflict, invalid_fields
 from shared.resources.rules import Rules, Unit
 from shared.service.definition import Parts
@@ -60,8 +60,9 @@ class DealRules(Rules[Deal]):
 
 
 async def keep_history_partitions(parts: Parts) -> None:
-    """A job of the worker: the months of the stage history, made ahead."""
-    await keep_partitions_ahead(parts.database, [DealStageChange.__tablename__])
+    """A job of the worker: the months of the stage history, made ahead and dropped when they are too old."""
+    days = parts.settings.history_retention_days
+    await keep_partitions(parts.database, [DealStageChange.__tablename__], retention_days=days)
 
 
 def _ending(deal: Deal) -> Ending:

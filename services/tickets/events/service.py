@@ -6,7 +6,7 @@ from uuid import UUID
 from services.tickets.events.models import TicketEvent
 from services.tickets.events.rules import Changes, next_instant
 from services.tickets.tickets.models import Ticket
-from shared.database.partitions import keep_partitions_ahead
+from shared.database.partitions import keep_partitions
 from shared.resources.rules import Unit
 from shared.service.definition import Parts
 
@@ -34,5 +34,6 @@ def record_event(
 
 
 async def keep_history_partitions(parts: Parts) -> None:
-    """A job of the worker: the months of the history, made ahead."""
-    await keep_partitions_ahead(parts.database, [TicketEvent.__tablename__])
+    """A job of the worker: the months of the history, made ahead and dropped when they are too old."""
+    days = parts.settings.history_retention_days
+    await keep_partitions(parts.database, [TicketEvent.__tablename__], retention_days=days)

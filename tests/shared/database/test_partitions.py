@@ -8,11 +8,21 @@ from itertools import count
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from deploy.local.postgres import PostgresServer
-from shared.database.partitions import ensure_partitions, months
+from shared.database.database import Database
+from shared.database.partitions import (
+    MONTHS_AHEAD,
+    delete_default_before,
+    drop_months_before,
+    ensure_partitions,
+    forget_before,
+    keep_partitions,
+    months,
+)
+from shared.telemetry.setup import configure
 
 _NUMBERS = count(1)
 _TABLE = text(
@@ -23,14 +33,41 @@ _WHERE = text("SELECT id, tableoid::regclass::text FROM notes ORDER BY id")
 
 
 @pytest.fixture
-async def engine(postgres: PostgresServer) -> AsyncIterator[AsyncEngine]:
+def url(postgres: PostgresServer) -> str:
     name = f"partitions_{next(_NUMBERS)}"
     postgres.execute(f"CREATE DATABASE {name}", database="postgres")
-    engine = create_async_engine(make_url(postgres.url(name)).set(drivername="postgresql+asyncpg"))
+    return postgres.url(name)
+
+
+@pytest.fixture
+async def engine(url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
     async with engine.begin() as connection:
         await connection.execute(_TABLE)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    telemetry = configure("notes", version="0", instance_id="test", environ={})
+    database = Database(url, name="notes", telemetry=telemetry)
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def _ids(engine: AsyncEngine) -> list[int]:
+    async with engine.connect() as connection:
+        return list((await connection.execute(text("SELECT id FROM notes ORDER BY id"))).scalars())
+
+
+async def _partitions(engine: AsyncEngine) -> list[str]:
+    asked = text(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'notes'::regclass ORDER BY 1"
+    )
+    async with engine.connect() as connection:
+        return list((await connection.execute(asked)).scalars())
 
 
 async def _ensure(connection: AsyncConnection, today: date, months_ahead: int) -> list[str]:
@@ -112,3 +149,71 @@ async def test_refuses_a_table_without_partitions(engine: AsyncEngine) -> None:
         await connection.execute(text("CREATE TABLE plain (id bigint)"))
         with pytest.raises(ValueError, match="not a partitioned table"):
             await connection.run_sync(ensure_partitions, "plain")
+
+
+async def test_old_months_go_and_what_is_kept_stays(engine: AsyncEngine, database: Database) -> None:
+    async with engine.begin() as connection:
+        await _ensure(connection, date(2026, 9, 1), 3)
+        for number, at in enumerate(
+            (
+                datetime(2016, 10, 20, tzinfo=UTC),  # in the DEFAULT partition
+                datetime(2026, 9, 30, 23, 59, 59, 999_999, tzinfo=UTC),
+                datetime(2026, 10, 1, tzinfo=UTC),
+                datetime(2026, 11, 21, tzinfo=UTC),
+                datetime(2030, 1, 1, tzinfo=UTC),  # in the DEFAULT partition, and not old
+            )
+        ):
+            await _add(connection, number, at)
+    await forget_before(database, "notes", date(2026, 10, 21))
+    assert await _partitions(engine) == ["notes_2026_10", "notes_2026_11", "notes_2026_12", "notes_default"]
+    assert await _ids(engine) == [2, 3, 4]
+    await forget_before(database, "notes", date(2026, 10, 22))
+    assert await _ids(engine) == [2, 3, 4]
+
+
+async def test_many_old_rows_go_a_part_at_a_time(
+    engine: AsyncEngine, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.database.partitions.DELETED_AT_ONCE", 2)
+    async with engine.begin() as connection:
+        await _ensure(connection, date(2026, 11, 1), 0)
+        for number in range(5):
+            await _add(connection, number, datetime(2016, 10, 20, tzinfo=UTC))
+        deleted = await connection.run_sync(delete_default_before, "notes", date(2026, 11, 1))
+    assert (deleted, len(await _ids(engine))) == (2, 3)
+    await forget_before(database, "notes", date(2026, 11, 1))
+    assert await _ids(engine) == []
+
+
+async def test_a_table_in_use_is_left_for_later(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await _ensure(connection, date(2026, 9, 1), 2)
+    async with engine.begin() as reader, engine.connect() as connection:
+        await reader.execute(_WHERE)
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            await connection.run_sync(drop_months_before, "notes", date(2026, 11, 1))
+
+
+@pytest.mark.parametrize(("retention_days", "kept"), [(None, [1, 2]), (30, [2])])
+async def test_everything_is_kept_for_ever_unless_told_otherwise(
+    engine: AsyncEngine, database: Database, retention_days: int | None, kept: list[int]
+) -> None:
+    async with engine.begin() as connection:
+        await _ensure(connection, date(2020, 1, 1), 0)
+        await _add(connection, 1, datetime(2020, 1, 15, tzinfo=UTC))
+        await _add(connection, 2, datetime.now(UTC))
+    keeping = asyncio.create_task(keep_partitions(database, ["notes"], retention_days=retention_days))
+    try:
+        async with asyncio.timeout(10):
+            while not await _settled(engine, kept):  # noqa: ASYNC110 - the worker wakes nobody
+                await asyncio.sleep(0.02)
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+    assert await _ids(engine) == kept
+
+
+async def _settled(engine: AsyncEngine, kept: list[int]) -> bool:
+    """This month's partition and the next ones are there, and the old one only if all is kept."""
+    found = await _partitions(engine)
+    return len(found) == 1 + MONTHS_AHEAD + len(kept) and f"notes_{datetime.now(UTC):%Y_%m}" in found

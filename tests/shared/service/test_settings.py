@@ -52,3 +52,13 @@ def test_a_file_that_is_not_there_is_named(environment: pytest.MonkeyPatch, tmp_
 def test_a_database_is_needed(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError, match="database_url"):
         DemoSettings()
+
+
+def test_histories_are_kept_for_ever_unless_days_are_set(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DEMO_DATABASE_URL", _URL)
+    assert DemoSettings().history_retention_days is None
+    environment.setenv("DEMO_HISTORY_RETENTION_DAYS", "400")
+    assert DemoSettings().history_retention_days == 400
+    environment.setenv("DEMO_HISTORY_RETENTION_DAYS", "0")
+    with pytest.raises(ValidationError, match="history_retention_days"):
+        DemoSettings()
