@@ -10,6 +10,8 @@ from cli.imports import ImportFailedError, import_file
 from cli.mappings import known_mappings, load_mapping
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+gateway = typer.Typer(no_args_is_help=True, help="The gateway's own commands.")
+app.add_typer(gateway, name="gateway")
 
 
 @app.callback()
@@ -48,6 +50,22 @@ def mappings() -> None:
     """List the mappings that come with the project."""
     for name, summary in known_mappings():
         typer.echo(f"{name:20} {summary}")
+
+
+@gateway.command("check")
+def gateway_check(
+    file: Annotated[str, typer.Argument(help="The gateway's document; - reads the standard input.")],
+) -> None:
+    """Check a gateway's document: 0 if it is in order, 1 with every mistake, 2 if it cannot be read."""
+    # The other commands need none of the gateway's packages, and should not wait for them.
+    from cli.gateway_check import check  # noqa: PLC0415 - see above
+    from services.gateway.documents import DocumentError, UnreadableError  # noqa: PLC0415 - see above
+
+    try:
+        typer.echo(check(file))
+    except DocumentError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2 if isinstance(error, UnreadableError) else 1) from None
 
 
 def main() -> None:
