@@ -1,14 +1,14 @@
 """A service's database: a lean pool for reads, SQLAlchemy sessions for writes.
 
-Reads are single autocommitted statements on asyncpg. Without the driver's reset round trip, and prepared once per
-connection, they cost about half of what they cost through a session; nothing they do leaves state behind.
+Reads are single autocommitted statements on asyncpg, prepared once per connection, on a pool of our own: they cost
+about a third of what they cost through a session, and nothing they do leaves state behind.
 Writes run as one transaction that is committed before the caller gets its answer.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from shared.database.failures import connection_lost, lost_a_race
+from shared.database.read_pool import ReadPool
 from shared.problems import Problem, unavailable
 from shared.telemetry.database import trace_statements, traced
 from shared.telemetry.setup import Telemetry
@@ -40,24 +41,24 @@ class Database:
         self._telemetry = telemetry
         self._reads = reads
         self._writes = writes
-        self._pool: asyncpg.Pool | None = None
+        self._pool: ReadPool | None = None
         self._engine: AsyncEngine | None = None
         self._sessions: async_sessionmaker[AsyncSession] | None = None
 
     async def open(self) -> None:
         """Makes the pools. Connects on first use, so that a service starts while PostgreSQL still does."""
         settings = _SERVER_SETTINGS | {"application_name": self._name}
-        self._pool = await asyncpg.create_pool(
-            self._url,
-            min_size=0,
-            max_size=self._reads,
-            reset=_no_reset,
-            server_settings=settings,
-            max_inactive_connection_lifetime=0,
-            statement_cache_size=500,
-            max_cached_statement_lifetime=0,
-            timeout=5,
-        )
+
+        async def connect() -> asyncpg.Connection:
+            return await asyncpg.connect(
+                self._url,
+                server_settings=settings,
+                statement_cache_size=500,
+                max_cached_statement_lifetime=0,
+                timeout=5,
+            )
+
+        self._pool = ReadPool(connect, self._reads)
         self._engine = create_async_engine(
             make_url(self._url).set(drivername="postgresql+asyncpg"),
             pool_size=self._writes,
@@ -80,18 +81,19 @@ class Database:
 
         Waits out a restart of the server: reading twice does no harm. Raises a 503 `Problem` when it takes too long.
         """
-        pool = self._open_pool()
-        async for _ in _patiently():
+        patience = _Patience()
+        while True:
             try:
-                return await traced(self._telemetry, summary, self._name, pool.fetch(sql, *values))
+                return await self._fetch_once(summary, sql, values)
             except Exception as error:
                 if not connection_lost(error):
                     raise
-        raise unavailable("The database does not answer.")
+                await patience.pause(error)
 
     async def revision(self) -> str:
-        """The schema's revision, asked once and without patience. Raises what the driver raises."""
-        return str(await self._open_pool().fetchval("SELECT version_num FROM alembic_version"))
+        """The schema's revision, asked once and without patience; empty for none. Raises what the driver raises."""
+        rows = await self._fetch_once("SELECT alembic_version", "SELECT version_num FROM alembic_version", ())
+        return str(rows[0][0]) if rows else ""
 
     async def write(self, work: Work[ResultT], *, repeatable: bool = False) -> ResultT:
         """Runs `work` in a transaction and commits it before returning.
@@ -101,7 +103,8 @@ class Database:
         the outcome unknown: with `repeatable` (an idempotency key is recorded in the same transaction) it simply
         runs again, otherwise the caller is told by a 503 `Problem`.
         """
-        async for _ in _patiently():
+        patience = _Patience()
+        while True:
             committing = False
             try:
                 async with self.session() as session:
@@ -114,7 +117,7 @@ class Database:
                     raise _outcome_unknown() from error
                 if not connection_lost(error) and not lost_a_race(error):
                     raise
-        raise unavailable("The database does not answer.")
+                await patience.pause(error)
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
@@ -134,25 +137,37 @@ class Database:
         finally:
             await connection.close(timeout=2)
 
-    def _open_pool(self) -> asyncpg.Pool:
-        assert self._pool is not None, "the database is not open"  # noqa: S101 (a programming error)
-        return self._pool
+    async def _fetch_once(self, summary: str, sql: str, values: Sequence[Any]) -> list[asyncpg.Record]:
+        """Waiting for a connection stays outside of the statement's span: it is our time, not PostgreSQL's."""
+        pool = self._pool
+        assert pool is not None, "the database is not open"  # noqa: S101 (a programming error)
+        connection = await pool.acquire()
+        try:
+            call = connection.fetch(sql, *values)
+            rows: list[asyncpg.Record] = await traced(self._telemetry, summary, self._name, call)
+        except BaseException as error:
+            if isinstance(error, asyncpg.PostgresError) and not connection_lost(error):
+                pool.release(connection)
+            else:
+                pool.discard(connection)
+            raise
+        pool.release(connection)
+        return rows
 
 
-async def _no_reset(connection: asyncpg.Connection) -> None:
-    """Reads leave nothing to reset, and the driver's reset is a round trip."""
+class _Patience:
+    """Growing pauses between attempts, until a request has waited for 4 s."""
 
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + _PATIENCE_S
+        self._pause = _FIRST_PAUSE_S
 
-async def _patiently() -> AsyncIterator[None]:
-    """Once at once, then with growing pauses until patience ends."""
-    deadline = time.monotonic() + _PATIENCE_S
-    pause = _FIRST_PAUSE_S
-    while True:
-        yield
-        if time.monotonic() + pause > deadline:
-            return
-        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
-        pause = min(pause * 2, _LONGEST_PAUSE_S)
+    async def pause(self, error: Exception) -> None:
+        """Before another attempt. Raises a 503 `Problem`, caused by this failure, when patience ends."""
+        if time.monotonic() + self._pause > self._deadline:
+            raise unavailable("The database does not answer.") from error
+        await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
 
 
 def _outcome_unknown() -> Problem:
