@@ -17,6 +17,7 @@ from services.gateway.limits.sizes import SizeLimits
 from services.gateway.limits.token_bucket import Rate
 from services.gateway.resilience.board import Upstream
 from services.gateway.resilience.breaker import BreakerRule
+from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
 from services.gateway.routing.policy import RouteTable
 
@@ -31,6 +32,7 @@ class UpstreamPlan(Upstream):
     source: SourceRule
     policy: str
     balancer: BalancerRules
+    ejection: EjectionRule
     breaker: BreakerRule
     retry: RetryRule
     budget: BudgetRule
@@ -108,6 +110,7 @@ def _plan(name: str, section: UpstreamSection, folder: Path) -> UpstreamPlan:
         source=source,
         policy=section.policy,
         balancer=section.balancer_rules(),
+        ejection=section.ejection.rule(),
         breaker=section.breaker.rule(),
         retry=section.retries.rule(),
         budget=section.retry_budget.rule(),

@@ -14,6 +14,7 @@ from services.gateway.config.values import (
     Count,
     CountOrNone,
     DnsName,
+    Factor,
     Name,
     Percent,
     Port,
@@ -27,6 +28,7 @@ from services.gateway.config.values import (
 from services.gateway.discovery.rules import DnsRule, FileRule, SourceRule, StaticRule
 from services.gateway.documents import Section
 from services.gateway.resilience.breaker import BreakerRule
+from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.retry_budget import BudgetRule
 
@@ -136,6 +138,31 @@ class HealthSection(Section):
         return HealthRule(**self.model_dump())
 
 
+class EjectionSection(Section):
+    """An upstream's `ejection`: who does worse than the others is left out for a while."""
+
+    interval_s: Seconds = 5.0
+    base_ejection_s: Seconds = 10.0
+    max_ejection_s: Seconds = 300.0
+    jitter_percent: Percent = 10
+    max_ejected_percent: Percent = 50
+    consecutive_gateway_errors: CountOrNone = 5
+    consecutive_server_errors: CountOrNone = 10
+    success_rate_stdev_factor: Factor = 1.9
+    success_rate_min_gap_percent: Percent = 5
+    success_rate_min_endpoints: Count = 5
+    success_rate_min_requests: Count = 50
+    latency_factor: Factor = 4.0
+    latency_floor_s: SecondsOrNone = 0.05
+    latency_min_endpoints: Count = 3
+    latency_min_requests: Count = 30
+    latency_intervals: Count = 2
+
+    def rule(self) -> EjectionRule:
+        """As the ejection takes it."""
+        return EjectionRule(**self.model_dump())
+
+
 class BreakerSection(Section):
     """An upstream's `breaker`, one for each of its replicas."""
 
@@ -175,6 +202,7 @@ class UpstreamSection(Section):
     panic_percent: Percent = 50
     slow_start_s: SecondsOrNone = 0.0
     health: HealthSection = HealthSection()
+    ejection: EjectionSection = EjectionSection()
     breaker: BreakerSection = BreakerSection()
     retries: RetriesSection = RetriesSection()
     retry_budget: RetryBudgetSection = RetryBudgetSection()

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.gateway import config
 from services.gateway.balancing.balancer import BalancerRules
@@ -15,6 +17,7 @@ from services.gateway.config.document import LimitsSection
 from services.gateway.config.routes import Failure, PolicyName, RetriesSection
 from services.gateway.config.upstreams import (
     BreakerSection,
+    EjectionSection,
     HealthSection,
     RetryBudgetSection,
     UpstreamSection,
@@ -24,6 +27,7 @@ from services.gateway.documents import DocumentError
 from services.gateway.limits.sizes import SizeLimits
 from services.gateway.limits.token_bucket import Rate
 from services.gateway.resilience.breaker import BreakerRule
+from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.ledger import Outcome
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
@@ -79,6 +83,7 @@ def test_what_is_not_said() -> None:
 
 def test_sections_default_to_what_the_rules_default_to() -> None:
     assert HealthSection().rule() == HealthRule()
+    assert EjectionSection().rule() == EjectionRule()
     assert BreakerSection().rule() == BreakerRule()
     assert RetriesSection().rule() == RetryRule()
     assert RetryBudgetSection().rule() == BudgetRule()
@@ -349,6 +354,29 @@ limit: {}
         f"{file}:12:3: upstreams.broken.replicas: is missing",
         f"{file}:13:1: limit: unknown field; did you mean limits?",
     ]
+
+
+words = st.sampled_from(
+    ["routes", "upstreams", "replicas", "name", "prefix", "hosts", "hash_on", "a", "/a", "dns"]
+)
+things = st.recursive(
+    words | st.integers(-1, 9) | st.booleans() | st.none() | st.floats(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    things,
+    st.sampled_from(["routes", "routes.0", "routes.1.hosts", "upstreams", "upstreams.sales", "limits"]),
+)
+def test_whatever_it_says_it_is_taken_or_refused(thing: Any, path: str) -> None:
+    try:
+        made = config.parse(changed({path: thing}))
+    except DocumentError as error:
+        assert error.complaints  # noqa: PT017 - either is fine, anything else is not
+    else:
+        assert len(made.routes) <= 3
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "routes: [", "routes: 3\nupstreams: 3", "{routes: [3, []]}"])
