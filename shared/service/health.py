@@ -41,8 +41,8 @@ async def _unready(database: Database, wanted: str) -> str | None:
             current = await database.revision()
     except asyncpg.UndefinedTableError:
         return "the database has no schema: run its migrations"
-    except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        if isinstance(error, asyncpg.PostgresError) and not connection_lost(error):
+    except Exception as error:
+        if not connection_lost(error):
             raise
         return "the database does not answer"
     if current < wanted:
