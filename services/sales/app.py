@@ -5,8 +5,9 @@ from pathlib import Path
 from services.sales.deals.imports import DEAL_IMPORT
 from services.sales.deals.resource import DEALS, STAGE_CHANGES
 from services.sales.deals.routes import stage_change_router
-from services.sales.deals.schemas import StageChangeIn
+from services.sales.deals.schemas import DealSummary, StageChangeIn
 from services.sales.deals.service import keep_history_partitions
+from services.sales.deals.summary import summary_router
 from services.sales.models import Base, Import
 from services.sales.pipelines.resource import PIPELINES
 from services.sales.products.imports import PRODUCT_IMPORT
@@ -26,9 +27,9 @@ SERVICE = with_imports(
         metadata=Base.metadata,
         migrations=Path(__file__).parent / "migrations",
         resources=(PIPELINES, PRODUCTS, SALES_REPS, DEALS, STAGE_CHANGES),
-        routers=(stage_change_router,),
+        routers=(stage_change_router, summary_router),
         jobs=(keep_history_partitions,),
-        documents=(StageChangeIn,),
+        documents=(StageChangeIn, DealSummary),
     ),
     Import,
     {"products": PRODUCT_IMPORT, "sales-reps": SALES_REP_IMPORT, "deals": DEAL_IMPORT},

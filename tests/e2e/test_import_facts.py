@@ -134,6 +134,9 @@ def test_the_resellers_deals(api: Api) -> None:
     won = [deal["amount"] for deal in api.walk("deals", fields="amount", **{"filter[status]": "won"})]
     assert {amount["currency"] for amount in won} == {"USD"}
     assert (len(won), sum(Decimal(amount["amount"]) for amount in won)) == (2_394, 5_662_233)
+    summary = api.page("deals/summary", **{"filter[source]": "maven"})
+    assert (summary["count"], summary["won_count"]) == (4_365, 2_394)
+    assert summary["won_amounts"] == [{"amount": "5662233.00", "currency": "USD"}]
 
 
 def test_deals_refer_to_what_was_imported_before(api: Api) -> None:

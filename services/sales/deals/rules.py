@@ -1,7 +1,9 @@
-"""What a deal's stage means for its other fields. Pure decisions."""
+"""What a deal's stage means for its other fields, and what deals come to. Pure decisions."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from shared.problems import FieldError
 
@@ -49,3 +51,32 @@ def ending_faults(ending: Ending, engaged_on: date | None) -> list[FieldError]:
 def next_instant(now: datetime, last: datetime | None) -> datetime:
     """`now`, or just after `last` where the clock says otherwise: a history's order is that of its instants."""
     return now if last is None else max(now, last + timedelta(microseconds=1))
+
+
+@dataclass(frozen=True)
+class DealGroup:
+    """The deals of one status and currency: how many, and the sum of their amounts as a decimal text.
+
+    Both `currency` and `amount` are None for the deals without an amount.
+    """
+
+    status: str
+    currency: str | None
+    count: int
+    amount: str | None
+
+
+def summary_of(groups: Iterable[DealGroup]) -> dict[str, Any]:
+    """The document of `schemas.DealSummary`. Nothing is computed with the sums: they stay as exact as they came."""
+    kinds: dict[str, Any] = {kind: {"count": 0, "amounts": []} for kind in ("open", "won", "lost")}
+    for group in groups:
+        kind = kinds[group.status]
+        kind["count"] += group.count
+        if group.currency is not None:
+            kind["amounts"].append({"amount": group.amount, "currency": group.currency})
+    return {
+        "count": sum(kind["count"] for kind in kinds.values()),
+        "won_count": kinds["won"]["count"],
+        "won_amounts": kinds["won"]["amounts"],
+        "by_stage_kind": kinds,
+    }

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from shared.fields import Instant, Line, Money, PlainDate, Prose
@@ -85,3 +85,34 @@ class StageChange(Document):
     to_stage_kind: Status
     changed_at: Instant
     principal: str
+
+
+class Total(Document):
+    """The sum of amounts in one currency, exact however large it is."""
+
+    amount: Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d{1,4})?$"})]
+    currency: str
+
+
+class KindSummary(Document):
+    """The deals in stages of one kind. A deal without an amount counts and adds nothing."""
+
+    count: int
+    amounts: list[Total]
+
+
+class ByStageKind(Document):
+    """Every kind of stage, also one without deals."""
+
+    open: KindSummary
+    won: KindSummary
+    lost: KindSummary
+
+
+class DealSummary(Document):
+    """What the deals of a list come to. Amounts of different currencies are never added up."""
+
+    count: int
+    won_count: int
+    won_amounts: list[Total]
+    by_stage_kind: ByStageKind
