@@ -58,9 +58,12 @@ def gateway_check(
 ) -> None:
     """Check a gateway's document: 0 if it is in order, 1 with every mistake, 2 if it cannot be read."""
     # The other commands need none of the gateway's packages, and should not wait for them.
-    from cli.gateway_check import check  # noqa: PLC0415 - see above
-    from services.gateway.documents import DocumentError, UnreadableError  # noqa: PLC0415 - see above
-
+    try:
+        from cli.gateway_check import check  # noqa: PLC0415 - see above
+        from services.gateway.documents import DocumentError, UnreadableError  # noqa: PLC0415 - see above
+    except ModuleNotFoundError as error:
+        typer.echo(f"This command needs the gateway's packages, kontor[gateway]: {error}", err=True)
+        raise typer.Exit(2) from None
     try:
         typer.echo(check(file))
     except DocumentError as error:

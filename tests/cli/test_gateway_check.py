@@ -89,6 +89,13 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     assert check(tmp_path).exit_code == 2
 
 
+def test_without_the_gateways_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cli.gateway_check", None)
+    result = check("-", GOOD)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("This command needs the gateway's packages, kontor[gateway]: ")
+
+
 @pytest.mark.process
 def test_the_real_command() -> None:
     result = subprocess.run(
