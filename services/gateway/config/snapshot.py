@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from services.gateway.balancing.balancer import BalancerRules
+from services.gateway.balancing.policy import Replica
 from services.gateway.config.document import ConfigDocument
 from services.gateway.config.upstreams import UpstreamSection
 from services.gateway.discovery.rules import SourceRule, StaticRule
@@ -15,21 +16,25 @@ from services.gateway.documents import parse_document
 from services.gateway.documents.reading import read_text
 from services.gateway.limits.sizes import SizeLimits
 from services.gateway.limits.token_bucket import Rate
-from services.gateway.resilience.board import Upstream
 from services.gateway.resilience.breaker import BreakerRule
 from services.gateway.resilience.ejection import EjectionRule
+from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
 from services.gateway.routing.policy import RouteTable
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamPlan(Upstream):
-    """How an upstream is found, balanced and protected.
+class UpstreamPlan:
+    """How an upstream is found, balanced and protected; `audience` is whom a token for it is meant for.
 
     `replicas` are those that the document itself lists: none where `source` finds them.
     """
 
+    name: str
+    audience: str
     source: SourceRule
+    replicas: tuple[Replica, ...]
+    health: HealthRule
     policy: str
     balancer: BalancerRules
     ejection: EjectionRule

@@ -10,6 +10,8 @@ from services.gateway.resilience.retry_budget import RetryRule
 _DOT_SEGMENTS = frozenset({b".", b"..", b"%2e", b"%2e%2e", b".%2e", b"%2e."})
 # Callers choose what they send as Host: what is remembered of it has a bound.
 _REMEMBERED_HOSTS = 1024
+# A name in DNS has at most 253 characters (RFC 1035, 2.3.4), a port five and its colon.
+_LONGEST_HOST = 259
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,9 @@ class RouteTable:
         if known is None:
             if len(self._remembered) >= _REMEMBERED_HOSTS:
                 self._remembered.clear()
-            known = self._remembered[host] = self._find_places(host_name(host))
+            known = self._find_places(host_name(host))
+            if len(host) <= _LONGEST_HOST:
+                self._remembered[host] = known
         return known
 
     def _find_places(self, name: bytes) -> tuple["_Prefixes", ...]:

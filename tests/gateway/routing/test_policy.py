@@ -131,6 +131,9 @@ def test_what_is_remembered_of_hosts_is_bounded() -> None:
     for number in range(3_000):
         assert name_of(HOSTS.match(b"/v1", b"GET", b"h%d.example.org" % number)) == "wild"
     assert len(HOSTS._remembered) <= 1024
+    long = b"x" * 300 + b".example.org"
+    assert name_of(HOSTS.match(b"/v1", b"GET", long)) == "wild"
+    assert long not in HOSTS._remembered
 
 
 METHODS = named(
