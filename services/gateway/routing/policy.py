@@ -27,10 +27,11 @@ class Route:
     """Requests under `prefix` go to `upstream`.
 
     `hosts` are names or `*.name`, none: all; `methods` in capitals, none: all. `rewrite` replaces the
-    prefix on the way; `timeout_s` is the longest silence of the upstream, in seconds, before and during its
-    answer, `attempt_timeout_s` the same for one attempt (`None`: no bound of its own). A `public` route asks
-    for no key and vouches for nobody. `policy` is the balancing policy's name where it is not the upstream's,
-    `hash_on` what consistent hashing goes by, `retry` when a failed attempt is followed by another.
+    prefix on the way. `timeout_s` seconds may pass until the answer begins, waiting and retries included, and
+    as long may it fall silent afterwards; `attempt_timeout_s` bounds one attempt (`None`: nothing of its own).
+    A `public` route asks for no key and vouches for nobody. `policy` is the balancing policy's name where it
+    is not the upstream's, `hash_on` what consistent hashing goes by, `retry` when a failed attempt is
+    followed by another.
     """
 
     name: str
