@@ -27,13 +27,15 @@ _LONGEST = 255  # the convention's limit for a summary
 def summarize(statement: str) -> str:
     """`SELECT accounts contacts`, `DELETE old INSERT archive`, `COMMIT`: each operation with its tables.
 
-    The form of OpenTelemetry's `db.query.summary`; never a literal, at most 255 characters.
+    The form of OpenTelemetry's `db.query.summary`; never a literal, at most 255 characters. A SELECT that is nested
+    in the columns of another one, and reads no table before that one does, adds nothing.
     """
     plain = _NOISE.sub(" ", statement)
     words: list[str] = []
     for write, written, select, read in _STEP.findall(plain):
         if select:
-            words.append("SELECT")
+            if words[-1:] != ["SELECT"]:
+                words.append("SELECT")
         elif write:
             words += [write.split()[0].upper(), written.replace('"', "")]
         else:

@@ -12,6 +12,15 @@ from shared.telemetry.statements import summarize
         ("select id from accounts where name = 'jane'", "SELECT accounts"),
         ('SELECT a.id FROM "accounts" AS a JOIN contacts c ON true', "SELECT accounts contacts"),
         ("SELECT a FROM public.accounts FOR UPDATE", "SELECT public.accounts"),
+        (
+            "SELECT (SELECT row_to_json(r) FROM (SELECT t.id AS id) r)::text, t.version FROM accounts t",
+            "SELECT accounts",
+        ),
+        (
+            "SELECT (SELECT row_to_json(j) FROM (SELECT i.id FROM owners i) j), t.id FROM accounts t",
+            "SELECT owners accounts",
+        ),
+        ("SELECT id FROM lines WHERE EXISTS (SELECT FROM deals)", "SELECT lines SELECT deals"),
         ("SELECT extract(epoch FROM opened) FROM tickets", "SELECT tickets"),
         ("SELECT a IS DISTINCT FROM b FROM t", "SELECT t"),
         ("INSERT INTO accounts (a) VALUES ($1) ON CONFLICT DO UPDATE SET a = 1", "INSERT accounts"),
