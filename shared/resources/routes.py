@@ -4,6 +4,7 @@ The handlers take the bare request: what FastAPI would parse and validate per pa
 resource's own declaration, with problems that name the parameter, and is documented from the same declaration.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -32,10 +33,9 @@ JSON = "application/json"
 _CACHE = "private, no-cache"
 
 
-def add_resource_routes(app: FastAPI, resource: Resource, database: Database, signer: CursorSigner) -> None:
+def add_resource_routes(app: FastAPI, resource: Resource, endpoints: Iterable[Endpoint]) -> None:
     """Every route that the resource declares, directly on the application: a router in between costs a look-up."""
-    handlers = Handlers(resource, database, signer)
-    for endpoint in handlers.endpoints():
+    for endpoint in endpoints:
         app.add_api_route(
             endpoint.path,
             endpoint.handler,

@@ -3,22 +3,24 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.routing import BaseRoute
 
 from shared.database.database import Database
 from shared.identity.verifier import IdentityVerifier
 from shared.logs.access import log_access
 from shared.resources.cursors import CursorSigner
-from shared.resources.routes import add_resource_routes
+from shared.resources.definition import Resource
+from shared.resources.documentation import Endpoint
+from shared.resources.routes import Handlers, add_resource_routes
 from shared.service.definition import Parts, Service
+from shared.service.direct import DirectReads
 from shared.service.docs import add_docs
 from shared.service.errors import add_error_handlers
 from shared.service.health import health_router
-from shared.service.middleware import App, HeadAsGet, IdentityGate, RequestIds
+from shared.service.middleware import PROBES, App, HeadAsGet, IdentityGate, RequestIds
 from shared.service.openapi import document_api
 from shared.service.settings import ServiceSettings, read_cursor_key
 from shared.telemetry.server import ServedRequest, ServerSpans
@@ -41,16 +43,20 @@ def make_parts(service: Service, settings: ServiceSettings, telemetry: Telemetry
 
 
 def create_app(service: Service, settings: ServiceSettings, telemetry: Telemetry) -> App:
-    """The whole application, wrapped from the outside in: request id, span, identity, routes."""
+    """The whole application, wrapped from the outside in: request id, span, identity, reads, routes."""
     parts = make_parts(service, settings, telemetry)
     verifier = IdentityVerifier(settings.identity_public_key_file.read_bytes(), service.name)
-    app: App = HeadAsGet(make_api(service, parts, telemetry))
-    app = IdentityGate(app, verifier)
-    app = ServerSpans(app, telemetry, served=_log_served)
+    offers = [(r, Handlers(r, parts.database, parts.signer).endpoints()) for r in service.resources]
+    api = _make_api(service, parts, offers, telemetry)
+    app: App = DirectReads(api, (endpoint for _, endpoints in offers for endpoint in endpoints))
+    app = IdentityGate(HeadAsGet(app), verifier)
+    app = ServerSpans(app, telemetry, served=_log_served, unseen=PROBES)
     return RequestIds(app)
 
 
-def make_api(service: Service, parts: Parts, telemetry: Telemetry) -> FastAPI:
+def _make_api(
+    service: Service, parts: Parts, offers: Iterable[tuple[Resource, list[Endpoint]]], telemetry: Telemetry
+) -> FastAPI:
     """The routes and their documentation."""
 
     @asynccontextmanager
@@ -78,34 +84,22 @@ def make_api(service: Service, parts: Parts, telemetry: Telemetry) -> FastAPI:
     # look-up and would be asked last.
     for make_router in service.routers:
         app.router.routes.extend(make_router(parts).routes)
-    for resource in service.resources:
-        add_resource_routes(app, resource, parts.database, parts.signer)
+    for resource, endpoints in offers:
+        add_resource_routes(app, resource, endpoints)
     document_api(app, service.resources, service.documents)
     add_docs(app)
-    app.router.routes.sort(key=_turn)
     return app
 
 
-def _turn(route: BaseRoute) -> int:
-    """Routes are tried one after the other: lists and single records, which are asked for most, come first."""
-    path, methods = getattr(route, "path", ""), getattr(route, "methods", None)
-    if methods != {"GET"}:
-        return 2
-    if "{" not in path:
-        return 0
-    return 1 if path.endswith("/{id}") and path.count("{") == 1 else 2
-
-
 def _log_served(request: ServedRequest) -> None:
-    if request.path not in ("/livez", "/readyz"):
-        log_access(
-            request.method,
-            request.path,
-            request.status,
-            request.duration_ns,
-            route=request.route,
-            error=request.error,
-        )
+    log_access(
+        request.method,
+        request.path,
+        request.status,
+        request.duration_ns,
+        route=request.route,
+        error=request.error,
+    )
 
 
 def _settle_garbage_collector() -> None:

@@ -17,29 +17,39 @@ from shared.problems import Problem, not_found, problem_response_parts, unavaila
 def add_error_handlers(app: FastAPI) -> None:
     """Every error of this application is answered as a problem."""
 
-    async def on_problem(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)  # noqa: S101 (registered for nothing else)
-        return problem_response(request, error)
-
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 (registered for nothing else)
         return problem_response(request, _http_problem(app, request, error))
 
-    async def on_database_error(request: Request, error: Exception) -> Response:
-        if sqlstate_of(error) in (STATEMENT_TIMEOUT, LOCK_TIMEOUT):
-            return problem_response(request, unavailable("The database took too long over this request."))
-        raise error
+    async def on_error(request: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        if problem is None:
+            raise error
+        return problem_response(request, problem)
 
     async def on_defect(request: Request, _error: Exception) -> Response:
-        """Starlette logs the traceback and raises on; the caller learns the request id to ask about."""
-        detail = "The service failed on this request. The request id finds it in the logs."
-        return problem_response(request, Problem(500, "internal_error", "Internal error", detail))
+        """Starlette raises on, and the server logs the traceback."""
+        return problem_response(request, internal_error())
 
-    app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(HTTPException, on_http_error)
-    app.add_exception_handler(DBAPIError, on_database_error)
-    app.add_exception_handler(asyncpg.PostgresError, on_database_error)
+    for kind in (Problem, DBAPIError, asyncpg.PostgresError):
+        app.add_exception_handler(kind, on_error)
     app.add_exception_handler(Exception, on_defect)
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """What this error is to the caller, or None for a defect."""
+    if isinstance(error, Problem):
+        return error
+    if sqlstate_of(error) in (STATEMENT_TIMEOUT, LOCK_TIMEOUT):
+        return unavailable("The database took too long over this request.")
+    return None
+
+
+def internal_error() -> Problem:
+    """What the caller of a defect learns: the request id to ask about."""
+    detail = "The service failed on this request. The request id finds it in the logs."
+    return Problem(500, "internal_error", "Internal error", detail)
 
 
 def problem_response(request: Request, problem: Problem) -> Response:

@@ -4,7 +4,7 @@ Names and attributes: OpenTelemetry's stable semantic conventions for HTTP serve
 purpose because they are personal data: the client's address, the user agent and the query string.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Any
@@ -68,7 +68,8 @@ def matched_route(scope: Scope) -> str | None:
 class ServerSpans:
     """Wraps an ASGI application; WebSocket and lifespan pass untouched.
 
-    Exactly one span per request, also for exceptions and unknown paths. The caller's `traceparent` is
+    Exactly one span per request, also for exceptions and unknown paths, but none for the paths `unseen`,
+    which are for probes: neither a span nor a call of `served`. The caller's `traceparent` is
     continued; without one, or with a malformed one, a new trace begins. The middleware that makes the
     request id belongs outside of this one. `served` is called once per request, recorded or not, while
     the span is still current.
@@ -81,14 +82,16 @@ class ServerSpans:
         route_of: RouteOf = matched_route,
         *,
         served: Callable[[ServedRequest], None] | None = None,
+        unseen: Collection[str] = (),
     ) -> None:
         self._app = app
         self._telemetry = telemetry
         self._route_of = route_of
         self._served = served
+        self._unseen = unseen
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in self._unseen:
             await self._app(scope, receive, send)
         elif self._telemetry.recording or self._served is not None:
             await self._observe(scope, receive, send)

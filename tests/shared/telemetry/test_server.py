@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 from shared.logs.context import request_id_var
 from shared.telemetry.server import ASGIApp, Receive, Scope, Send, ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry
-from tests.shared.telemetry.recording import answer, discard, http_scope, receive, recording
+from tests.shared.telemetry.recording import Message, answer, discard, http_scope, receive, recording
 from tests.shared.telemetry.test_tracecontext import MALFORMED, SPAN, TRACE, VALID
 
 
@@ -224,3 +224,23 @@ async def test_other_scopes_pass_untouched() -> None:
     scope = {"type": "websocket"}
     assert await spans_of(app, scope) == []
     assert seen == [scope]
+
+
+async def test_a_probe_is_answered_and_not_seen() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send)
+
+    served: list[ServedRequest] = []
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    telemetry, exporter = recording()
+    spans = ServerSpans(app, telemetry, served=served.append, unseen={"/readyz"})
+    await spans(http_scope("/readyz"), receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert exporter.get_finished_spans() == ()
+    assert served == []
+    await spans(http_scope("/readyz/not"), receive, discard)
+    assert len(exporter.get_finished_spans()) == len(served) == 1
