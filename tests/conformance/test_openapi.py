@@ -1,151 +1,40 @@
-"""Each service's OpenAPI document against the service itself, over a socket: generated requests, valid and not.
-
-Whatever is asked, the answer has a documented status, media type, headers and shape, and is never a failure of ours.
-"""
+"""Each service's OpenAPI document against the service itself, over a socket."""
 
 import asyncio
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
-from typing import Any
-
-import hypothesis
-import schemathesis
-import uvicorn
-from schemathesis.checks import not_a_server_error
-from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from shared.database.tables import new_id
 from shared.identity import IDENTITY_HEADER, Identity
 from shared.identity.signer import IdentitySigner
-from shared.service.application import create_app
 from shared.service.definition import Service
-from shared.telemetry.setup import configure
 from shared.testing.services import Keys
-from shared.version import VERSION
-from tests.conformance.catalogue import CASES, every_service
+from tests.conformance.catalogue import every_service
 from tests.conformance.conftest import Fleet
-from tests.conformance.world import World
+from tests.conformance.exercising import faults, known_records, served
 
-CHECKS = (
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-)
 EXAMPLES = 6
-
-
-@contextmanager
-def served(service: Service, database_url: str, keys: Keys) -> Iterator[str]:
-    """The service on a port of its own, in a thread, because the generated requests are synchronous."""
-    settings = service.settings(
-        port=0,
-        database_url=database_url,
-        identity_public_key_file=keys.public_file,
-        cursor_key_file=keys.cursor_file,
-    )
-    telemetry = configure(service.name, version=VERSION, instance_id="openapi", environ={})
-    application: Any = create_app(service, settings, telemetry)
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_config=None, loop="asyncio"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            if not thread.is_alive():
-                raise RuntimeError(f"{service.name} did not start")
-            threading.Event().wait(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @every_service()
 async def test_answers_are_as_documented(service: Service, fleet: Fleet, keys: Keys) -> None:
-    under_test, pool = await fleet.get(service)
+    under_test, _ = await fleet.get(service)
     tenant_id = new_id()
-    known: dict[str, dict[str, str]] = {}
-    numbers = count(1)
+    known = await known_records(fleet, service, tenant_id)
     async with under_test.client(tenant_id) as client:
         document = (await client.get("/openapi.json")).json()
-        for case in (one for one in CASES if one.service is service):
-            world = World(case, under_test, tenant_id, client, pool, numbers=numbers)
-            record = await world.create()
-            parent = world.parent["id"] if world.parent is not None else ""
-            known[case.resource.path] = {"id": record["id"], "parent_id": parent}
     signer = IdentitySigner(keys.private_pem)
 
     def identify() -> dict[str, str]:
         identity = Identity(tenant_id, "schemathesis", frozenset({"*"}))
         return {IDENTITY_HEADER: signer.sign(identity, service.name)}
 
-    with served(service, under_test.database_url, keys) as url:
-        faults = await asyncio.to_thread(lambda: list(_faults(document, url, identify, known)))
-    assert not faults, "\n\n".join(faults)
+    def exercise() -> list[str]:
+        with served(
+            service,
+            database_url=under_test.database_url,
+            identity_public_key_file=keys.public_file,
+            cursor_key_file=keys.cursor_file,
+        ) as port:
+            return list(faults(document, f"http://127.0.0.1:{port}", identify, known, examples=EXAMPLES))
 
-
-def _faults(document: Any, url: str, identify: Any, known: dict[str, dict[str, str]]) -> Iterator[str]:
-    schema = schemathesis.openapi.from_dict(document)
-    operations: list[Any] = [
-        found.ok()  # type: ignore[union-attr]  # a document of ours is valid
-        for found in schema.get_all_operations()
-    ]
-    for operation in sorted(operations, key=lambda one: one.method.upper() == "DELETE"):
-        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-            try:
-                _exercise(operation, mode, url, identify, known)
-            except (AssertionError, BaseExceptionGroup) as failure:
-                yield f"{operation.method.upper()} {operation.path} ({mode.value}): {_told(failure)}"
-
-
-def _told(failure: BaseException) -> str:
-    if isinstance(failure, BaseExceptionGroup):
-        return "\n".join(_told(one) for one in failure.exceptions)
-    return str(failure)[:1500]
-
-
-def _exercise(operation: Any, mode: GenerationMode, url: str, identify: Any, known: Any) -> None:
-    """Half of the requests are about a record that exists."""
-    existing = _ids_of(known, operation.path, "/{id}")
-    parents = _ids_of(known, operation.path, "")
-    turn = 0
-
-    @hypothesis.settings(
-        max_examples=EXAMPLES,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(hypothesis.HealthCheck),
-        phases=[hypothesis.Phase.generate],
-    )
-    @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
-    def run(case: Any) -> None:
-        nonlocal turn
-        turn += 1
-        if turn % 2:
-            ids = {**parents, **existing}
-            case.path_parameters = {
-                name: ids.get(name) or value for name, value in (case.path_parameters or {}).items()
-            }
-        response = case.call(base_url=url, headers=identify())
-        case.validate_response(response, checks=list(CHECKS))
-
-    try:
-        run()
-    except hypothesis.errors.Unsatisfiable:
-        return  # nothing can be wrong where nothing is taken
-
-
-def _ids_of(known: dict[str, dict[str, str]], path: str, suffix: str) -> dict[str, str]:
-    """The ids of the resource that a path is about: that with the longest path of its own."""
-    roots = [root for root in known if path.startswith(root + suffix)]
-    return known[max(roots, key=len)] if roots else {}
+    found = await asyncio.to_thread(exercise)
+    assert not found, "\n\n".join(found)
