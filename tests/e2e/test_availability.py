@@ -34,6 +34,7 @@ async def test_writes_that_were_acknowledged_outlive_postgresql(suite: SuiteProc
         await asyncio.to_thread(killer.wait_back, "postgres", former)
         await _until_acknowledged(caller, len(caller.acknowledged) + 5)
     assert await caller.lost_and_doubled() == (0, 0)
+    assert "Traceback" not in suite.output()
 
 
 async def _until_acknowledged(caller: Caller, count: int) -> None:
