@@ -6,15 +6,20 @@ takes to encode and send counts as the request's, since it runs on the service's
 
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from time import perf_counter_ns, process_time_ns
+from typing import TextIO
 
 from fastapi import FastAPI
 
 from shared.logs.access import log_access
+from shared.logs.formats import AccessLine, TextFormatter
+from shared.logs.output import LineHandler
 from shared.telemetry.client import client_span, inject
 from shared.telemetry.database import database_span
 from shared.telemetry.server import ASGIApp, Message, Scope, ServedRequest, ServerSpans
@@ -74,6 +79,17 @@ def log(served: ServedRequest) -> None:
     log_access(served.method, served.path, served.status, served.duration_ns, route=served.route)
 
 
+def logging_to(stream: TextIO) -> Callable[[ServedRequest], None]:
+    """Writes the access log as a service does."""
+    handler = LineHandler(stream, TextFormatter())
+
+    def write(served: ServedRequest) -> None:
+        duration_ms = round(served.duration_ns / 1e6, 3)
+        handler.access(AccessLine(served.method, served.path, served.status, duration_ms, served.route))
+
+    return write
+
+
 async def cpu_per_request(app: ASGIApp, *, traced: bool) -> float:
     """Microseconds of the process's CPU time."""
     start = process_time_ns()
@@ -130,6 +146,11 @@ async def _awaited(work: Awaitable[None]) -> None:
 
 
 async def bench(endpoint: str) -> None:
+    with Path(os.devnull).open("w") as nowhere:
+        await compare(endpoint, nowhere)
+
+
+async def compare(endpoint: str, nowhere: TextIO) -> None:
     silent = Telemetry()
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
     recorded = configure("bench", version="0", instance_id="bench-1", environ=environ)
@@ -142,6 +163,7 @@ async def bench(endpoint: str) -> None:
         "unconfigured_traceparent": (ServerSpans(route(silent), silent), True),
         "timing": (ServerSpans(route(silent), silent, served=lambda _: None), False),
         "access_log_disabled": (ServerSpans(route(silent), silent, served=log), False),
+        "access_log": (ServerSpans(route(silent), silent, served=logging_to(nowhere)), False),
         "sampled_10": (ServerSpans(route(tenth), tenth), False),
         "sampled_100": (ServerSpans(route(recorded), recorded), True),
         "sampled_100_3_statements": (ServerSpans(route(recorded, statements=3), recorded), True),
