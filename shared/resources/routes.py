@@ -96,7 +96,8 @@ class Handlers:
         if page.next_cursor is not None:
             rest = [(name, value) for name, value in pairs if name != "cursor"]
             query = urlencode([*rest, ("cursor", page.next_cursor)], safe="[]")
-            headers["Link"] = f'<{quote(request.url.path)}?{query}>; rel="next"'
+            path = quote(request.scope["path"])  # `request.url` would put the whole address together first
+            headers["Link"] = f'<{path}?{query}>; rel="next"'
         return Response(page.body, media_type=JSON, headers=headers)
 
     async def get(self, request: Request) -> Response:
