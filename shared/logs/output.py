@@ -23,6 +23,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
         self._lines_of = formatter
         # Appending is atomic and flushing takes lines from the front, so that no thread needs the lock to append.
         self._waiting: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's line, which may be followed by lines of a traceback."""
@@ -51,17 +52,19 @@ class LineHandler(logging.StreamHandler[TextIO]):
             if lines := self._waiting[:]:
                 del self._waiting[: len(lines)]
                 self.stream.write("\n".join(lines) + "\n")
-            super().flush()
+                super().flush()
         finally:
             self.release()
 
     def _write_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()  # it was for lines that have been written since, or its event loop has ended
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             self._write()
         else:
-            loop.call_later(_LONGEST_S, self._write)
+            self._timer = loop.call_later(_LONGEST_S, self._write)
 
     def _write(self) -> None:
         try:

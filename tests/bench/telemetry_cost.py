@@ -131,13 +131,16 @@ def unrecorded_costs() -> dict[str, float]:
     return {"database_span": nanoseconds(statement), "client_span + inject": nanoseconds(call)}
 
 
-def run(main: Callable[[str], Awaitable[None]]) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", COLLECTOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as collector:
+def run(main: Callable[[str, TextIO], Awaitable[None]]) -> None:
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        subprocess.Popen(
+            [sys.executable, "-c", COLLECTOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as collector,
+    ):
         assert collector.stdin is not None
         assert collector.stdout is not None
-        asyncio.run(_awaited(main(collector.stdout.readline().strip())))
+        asyncio.run(_awaited(main(collector.stdout.readline().strip(), nowhere)))
         collector.stdin.close()
 
 
@@ -145,12 +148,7 @@ async def _awaited(work: Awaitable[None]) -> None:
     await work
 
 
-async def bench(endpoint: str) -> None:
-    with Path(os.devnull).open("w") as nowhere:
-        await compare(endpoint, nowhere)
-
-
-async def compare(endpoint: str, nowhere: TextIO) -> None:
+async def bench(endpoint: str, nowhere: TextIO) -> None:
     silent = Telemetry()
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
     recorded = configure("bench", version="0", instance_id="bench-1", environ=environ)

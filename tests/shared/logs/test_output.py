@@ -96,6 +96,21 @@ async def test_a_record_is_written_at_once_and_after_the_lines_before_it(
     assert stream.paths() == ["/a", "/b"]
 
 
+def test_a_line_does_not_wait_for_an_event_loop_that_has_ended(handler: LineHandler, stream: Stream) -> None:
+    async def begin() -> None:
+        handler.access(request("/a"))
+        handler.flush()
+        stream.written.clear()
+
+    async def go_on() -> None:
+        handler.access(request("/b"))
+        await asyncio.wait_for(stream.written.wait(), 10)
+
+    asyncio.run(begin())
+    asyncio.run(go_on())
+    assert stream.paths() == ["/a", "/b"]
+
+
 async def test_a_stream_that_nobody_reads_fails_no_request(capsys: pytest.CaptureFixture[str]) -> None:
     handler = LineHandler(BrokenStream(), TextFormatter())
     for number in range(100):
