@@ -13,7 +13,7 @@ import yaml
 
 from deploy.local.credentials import load_or_make
 from deploy.local.topology import SERVICES, Topology
-from services.gateway.config import ConfigDocument
+from services.gateway.config import ConfigDocument, load
 from services.gateway.documents import read_document
 from services.gateway.settings import GatewaySettings
 from shared.service.settings import ServiceSettings
@@ -172,10 +172,9 @@ def test_every_setting_exists(containers: Containers) -> None:
 
 
 def test_the_gateway_knows_the_replicas(containers: Containers) -> None:
-    config = read_document(COMPOSE / "gateway.yaml", ConfigDocument)
     addresses = {
         name: [(replica.host, replica.port) for replica in upstream.replicas]
-        for name, upstream in config.upstreams.items()
+        for name, upstream in load(COMPOSE / "gateway.yaml").upstreams.items()
     }
     assert addresses == {service: [(f"{service}-1", 8000), (f"{service}-2", 8000)] for service in SERVICES}
     for service, replicas in addresses.items():
