@@ -1,32 +1,37 @@
 """Running one import: bytes to records to staged rows to merged records, batch after batch.
 
-While PostgreSQL merges one batch, the next is being read in a thread. With `on_error: skip` every batch is a
-transaction of its own that also stores the progress, so a job whose worker was killed goes on where it was. With
-`abort` the whole file is one transaction: everything or nothing.
+While PostgreSQL merges one batch, the next is being read in a thread; of a target whose batches are independent two
+are merged at once, and committed in the file's order. With `on_error: skip` every batch is a transaction of its own
+that also stores the progress, so a job whose worker was killed goes on where it was. With `abort` the whole file is
+one transaction: everything or nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence, Set
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from itertools import chain
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from shared.imports import store
 from shared.imports.conversion import KEY, BatchConverter, Staged
+from shared.imports.merging import Merged, Merger, Scope, Turn
 from shared.imports.plan import Plan
 from shared.imports.reading.copy_text import to_copy_text
 from shared.imports.reading.encoding import SAMPLE_BYTES, choose_encoding
-from shared.imports.reading.errors import FileError, RowError, shown
+from shared.imports.reading.errors import FileError, RowError
 from shared.imports.reading.records import Batch, RecordReader
+from shared.imports.record_ids import record_ids
 
 MAX_ERRORS_KEPT = 100_000
 MERGED_ROWS = 20_000
 """A merge of this many rows costs little per row, and is what a killed worker does again at most."""
-_PIECE_BYTES = 256 * 1024
-_SETTINGS = ("SET work_mem = '64MB'", "SET gin_pending_list_limit = '64MB'", "SET temp_buffers = '64MB'")
+MERGED_AT_ONCE = 2
+"""Batches of an independent target; more than two would each hold rows that no one may see yet."""
 
 
 @dataclass
@@ -51,9 +56,9 @@ class AbortedError(Exception):
 
 @dataclass(frozen=True)
 class Connections:
-    """A job's three: one merges, one reads the uploaded chunks meanwhile, one tells how far it is."""
+    """A job's own: one or two merge, one reads the uploaded chunks meanwhile, one tells how far it is."""
 
-    work: asyncpg.Connection
+    work: Sequence[asyncpg.Connection]
     files: asyncpg.Connection
     progress: asyncpg.Connection
 
@@ -64,17 +69,15 @@ class ImportRun:
     def __init__(self, job: asyncpg.Record, plan: Plan, connections: Connections) -> None:
         self._tenant_id: UUID = job["tenant_id"]
         self._import_id: UUID = job["id"]
-        self._principal: str = job["principal"]
         self._plan = plan
-        self._work = connections.work
+        scope = Scope(job["tenant_id"], plan.mapping.key.source, job["principal"])
+        self._mergers = [Merger(connection, plan, scope) for connection in connections.work]
         self._files = connections.files
         self._progress = connections.progress
         self._atomic = plan.mapping.on_error == "abort"
         self._sequenced = plan.target.sequence is not None and plan.target.sequence in plan.fields
-        self._statements = plan.statements()
-        self._merge = self._statements.merge()
-        batchwise = not (self._atomic or self._sequenced)
-        self._resume_after: int = job["rows_read"] if batchwise else 0
+        self._batchwise = not (self._atomic or self._sequenced)
+        self._resume_after: int = job["rows_read"] if self._batchwise else 0
         known = {name: job[name] for name in asdict(Counts())} if self._resume_after else {}
         self.counts = Counts(**known)
         self._bytes_fetched = 0
@@ -83,39 +86,96 @@ class ImportRun:
     async def run(self) -> None:
         """Loads the file. Raises `FileError`, `AbortedError` or `CancelledImportError`; what is kept then depends on
         `on_error`."""
-        for sql in (*_SETTINGS, *self._statements.create_tables()):
-            await self._work.execute(sql)
+        for merger in self._mergers:
+            await merger.open()
         reader, converter = await asyncio.to_thread(self._open, asyncio.get_running_loop())
-        if not (self._atomic or self._sequenced):
-            async for ready in self._batches(reader, converter):
-                async with self._work.transaction():
-                    await self._save(await self._take(ready), self._work)
+        if self._batchwise:
+            await self._load_batches(reader, converter)
             return
         errors: list[RowError] = []
+        work = self._mergers[0].connection
         try:
-            async with self._work.transaction():
+            async with work.transaction():
                 await self._load_whole(reader, converter, errors)
         except AbortedError:
             # An undone transaction made and changed nothing.
             counts = self.counts
             self.counts = Counts(counts.bytes_read, counts.rows_read, rows_failed=counts.rows_failed)
-            await self._save(errors, self._work)
+            await self._save(errors, work)
             raise
+
+    async def _load_batches(self, reader: RecordReader, converter: BatchConverter) -> None:
+        """Each batch in a transaction of its own. Two that share a key are never merged at once: the later one wins."""
+        running: deque[asyncio.Task[None]] = deque()
+        keys: Set[str | None] = frozenset()
+        number = 0
+        try:
+            async with aclosing(self._batches(reader, converter)) as batches:
+                async for ready in batches:
+                    room = len(self._mergers) if keys.isdisjoint(ready.keys) else 1
+                    while len(running) >= room:
+                        await running.popleft()
+                    earlier = running[-1] if running else None
+                    merger = self._mergers[number % len(self._mergers)]
+                    running.append(asyncio.create_task(self._load_batch(merger, ready, earlier)))
+                    keys = ready.keys
+                    number += 1
+            while running:
+                await running.popleft()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _load_batch(self, merger: Merger, ready: "_Ready", earlier: asyncio.Task[None] | None) -> None:
+        """One batch and the progress that it makes, committed after `earlier`; if that fails, this does."""
+
+        async def turn() -> None:
+            if earlier is not None:
+                # Who stops waiting for a task does not stop the task.
+                await asyncio.wait([earlier])
+                earlier.result()
+
+        async with merger.connection.transaction():
+            merged = await self._merge(merger, ready, turn) if ready.staged.rows else Merged()
+            await turn()
+            self._count_read(ready)
+            self._count_merged(merged)
+            await self._save(ready.staged.errors + merged.errors, merger.connection)
+
+    async def _merge(self, merger: Merger, ready: "_Ready", turn: Turn) -> Merged:
+        await merger.stage(ready.text)
+        return await merger.merge(turn, repeats=ready.repeats)
 
     async def _load_whole(
         self, reader: RecordReader, converter: BatchConverter, errors: list[RowError]
     ) -> None:
         """The whole file in the caller's transaction; after a first error under `abort` the rest is only read."""
-        async for ready in self._batches(reader, converter):
-            errors += (await self._take(ready, only_read=self._atomic and bool(errors)))[: _room(errors)]
-            await self._save([], self._progress)
+        merger = self._mergers[0]
+        async with aclosing(self._batches(reader, converter)) as batches:
+            async for ready in batches:
+                self._count_read(ready)
+                found = list(ready.staged.errors)
+                if ready.staged.rows and not (self._atomic and errors):
+                    await merger.stage(ready.text)
+                    if not self._sequenced:
+                        found += await self._merge_alone(merger, repeats=ready.repeats)
+                errors += found[: _room(errors)]
+                await self._save([], self._progress)
         if self._sequenced and not (self._atomic and errors):
-            errors += (await self._merge_staged(repeats=True))[: _room(errors)]
+            errors += (await self._merge_alone(merger, repeats=True))[: _room(errors)]
         if self._atomic and errors:
             raise AbortedError
-        await self._save(errors, self._work)
+        await self._save(errors, merger.connection)
 
-    async def _batches(self, reader: RecordReader, converter: BatchConverter) -> AsyncIterator["_Ready"]:
+    async def _merge_alone(self, merger: Merger, *, repeats: bool) -> list[RowError]:
+        merged = await merger.merge(_no_wait, repeats=repeats)
+        self._count_merged(merged)
+        return merged.errors
+
+    async def _batches(
+        self, reader: RecordReader, converter: BatchConverter
+    ) -> AsyncGenerator["_Ready", None]:
         """Batches ready to be copied; the next is prepared while the caller works on one."""
         batches = iter(reader)
 
@@ -133,9 +193,9 @@ class ImportRun:
                     break
             if not last:
                 return None
-            keys = together.columns[KEY]
-            repeats = self._sequenced or len(set(keys)) < len(keys)
-            return _Ready(together, to_copy_text(together.columns), last, self._bytes_fetched, repeats)
+            ids = record_ids(together.rows, time.time_ns() // 1_000_000)
+            text = to_copy_text([ids, *together.columns])
+            return _Ready(together, text, frozenset(together.columns[KEY]), last, self._bytes_fetched)
 
         following = asyncio.create_task(asyncio.to_thread(prepare))
         while (ready := await following) is not None:
@@ -184,71 +244,16 @@ class ImportRun:
         errors = [error for error in batch.errors if error.row > done]
         return Batch(batch.rows[skip:], batch.numbers[skip:], batch.lines[skip:], errors)
 
-    async def _take(self, ready: "_Ready", *, only_read: bool = False) -> list[RowError]:
-        """Stages and (unless the file is a sequence) merges one batch; returns its errors."""
+    def _count_read(self, ready: "_Ready") -> None:
         self.counts.bytes_read = ready.bytes_read
         self.counts.rows_read = max(self.counts.rows_read, ready.last_row)
         self.counts.rows_failed += len({error.row for error in ready.staged.errors})
-        if only_read or not ready.staged.rows:
-            return ready.staged.errors
-        await self._work.copy_to_table(
-            "staged", source=_pieces(ready.text), columns=self._statements.copied_columns, format="text"
-        )
-        return ready.staged.errors + (
-            [] if self._sequenced else await self._merge_staged(repeats=ready.repeats)
-        )
 
-    async def _merge_staged(self, *, repeats: bool) -> list[RowError]:
-        """Merges what is staged; returns the rows that only SQL could find fault with.
-
-        `repeats` is false when every staged key is known to differ.
-        """
-        # Without statistics the planner takes a temporary table for a small one and loops over it.
-        await self._work.execute(self._statements.analyze())
-        if repeats:
-            await self._work.execute(self._statements.supersede())
-        for sql in (*self._plan.target.before, *self._statements.look_up()):
-            await self._execute(sql)
-        errors = await self._take_out_faults()
-        rows = await self._work.fetchval("SELECT count(*) FROM staged")
-        await self._execute(self._merge)
-        created, updated = await self._work.fetchrow(
-            "SELECT count(*) FILTER (WHERE created), count(*) FILTER (WHERE NOT created) FROM merged"
-        )
-        if self._plan.target.after:
-            await self._work.execute("ANALYZE merged")
-        for sql in self._plan.target.after:
-            await self._execute(sql)
-        await self._work.execute("TRUNCATE staged, merged")
-        self.counts.rows_created += created
-        self.counts.rows_updated += updated
-        self.counts.rows_unchanged += rows - created - updated
-        self.counts.rows_failed += len({error.row for error in errors})
-        return errors
-
-    async def _execute(self, sql: str) -> None:
-        bound, values = self._bound(sql)
-        await self._work.execute(bound, *values)
-
-    def _bound(self, sql: str) -> tuple[str, list[Any]]:
-        """The statement with the placeholders that it uses numbered without gaps, and their values."""
-        values: list[Any] = []
-        scope = (self._tenant_id, self._plan.mapping.key.source, self._principal)
-        for number, value in enumerate(scope, start=1):
-            if f"${number}" in sql:
-                values.append(value)
-                sql = sql.replace(f"${number}", f"${len(values)}")
-        return sql, values
-
-    async def _take_out_faults(self) -> list[RowError]:
-        errors = []
-        for fault in self._statements.faults():
-            sql, values = self._bound(self._statements.take_out(fault))
-            rule = self._plan.mapping.columns.get(fault.field)
-            label = rule.from_[0] if rule is not None and rule.from_ else fault.field
-            for row, line, value in await self._work.fetch(sql, *values):
-                errors.append(RowError(row, line, label, fault.code, fault.reason, shown(value)))
-        return errors
+    def _count_merged(self, merged: Merged) -> None:
+        self.counts.rows_created += merged.created
+        self.counts.rows_updated += merged.updated
+        self.counts.rows_unchanged += merged.unchanged
+        self.counts.rows_failed += len({error.row for error in merged.errors})
 
     async def _save(self, errors: list[RowError], connection: asyncpg.Connection) -> None:
         """Stores the progress and the errors. Raises `CancelledImportError` when the caller wants to stop."""
@@ -261,19 +266,22 @@ class ImportRun:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A batch as it is copied in, the last row it holds, and how much of the file was fetched by then."""
+    """A batch as it is copied in, its keys, its last row, and how much of the file was fetched by then."""
 
     staged: Staged
     text: bytes
+    keys: Set[str | None]
     last_row: int
     bytes_read: int
-    repeats: bool
+
+    @property
+    def repeats(self) -> bool:
+        """Whether two of its rows have the same key."""
+        return len(self.keys) < self.staged.rows
 
 
-async def _pieces(text: bytes) -> AsyncIterator[bytes]:
-    """What COPY sends, without a thread's help that a file would take."""
-    for start in range(0, len(text), _PIECE_BYTES):
-        yield text[start : start + _PIECE_BYTES]
+async def _no_wait() -> None:
+    """The turn of a batch that has no others beside it."""
 
 
 def _room(errors: list[RowError]) -> int:

@@ -14,7 +14,7 @@ from shared.imports.target import ImportField, ImportTarget, Lookup
 from shared.resources.representation import quoted
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-_FIXED = ("row", "line", "key")
+_FIXED = ("new_id", "row", "line", "key")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class MergeStatements:
 
     def create_tables(self) -> list[str]:
         """Tables of this connection only; nothing of them reaches the write-ahead log."""
-        columns = ["row bigint", "line bigint", "key text", "superseded boolean NOT NULL DEFAULT false"]
+        columns = ["new_id uuid", "row bigint", "line bigint", "key text"]
+        columns += ["superseded boolean NOT NULL DEFAULT false"]
         columns += [f"{quoted(name)} text" for name in self._target.fields]
         columns += [f"{quoted(lookup.column)} uuid" for lookup in self._target.lookups]
         return [
@@ -93,23 +94,46 @@ class MergeStatements:
             f"DELETE FROM staged s WHERE {fault.condition} RETURNING s.row, s.line, s.{quoted(fault.field)}"
         )
 
+    def any_known(self) -> str:
+        """Whether a record has a staged key already. OFFSET 0 keeps the planner from reading the whole table for it."""
+        return f"""
+            SELECT EXISTS (SELECT FROM staged s CROSS JOIN LATERAL (
+                SELECT FROM {self._table} t WHERE t.tenant_id = $1::uuid AND t.source = $2::text
+                AND t.external_id = s.key AND t.deleted_at IS NULL OFFSET 0
+            ) known)
+        """
+
+    def create(self) -> str:
+        """Creates where no record is known. Leaves them in `merged` only if something is to be done with them."""
+        if not self._target.after:
+            return self._insert()
+        return f"""
+            WITH done AS ({self._insert()} RETURNING id, external_id, true)
+            INSERT INTO merged SELECT * FROM done
+        """
+
     def merge(self) -> str:
         """Creates and changes; leaves in `merged` what was touched."""
-        values, defaults = self._values(), self._defaults()
-        names = ", ".join(quoted(name) for name in (*values, *defaults))
-        selected = ", ".join((*values.values(), *defaults.values()))
+        values = self._values()
         changed = f"({_columns('t', values)}) IS DISTINCT FROM ({_columns('excluded', values)})"
         return f"""
             WITH done AS (
-                INSERT INTO {self._table} AS t (tenant_id, id, source, external_id, version, {names})
-                SELECT $1::uuid, uuidv7(), $2::text, s.key, 1, {selected}
-                FROM staged s WHERE NOT s.superseded ORDER BY s.row
+                {self._insert()}
                 ON CONFLICT (tenant_id, source, external_id) WHERE deleted_at IS NULL DO UPDATE
                 SET {_assignments(values)}, version = t.version + 1, updated_at = now()
                 WHERE {changed}{self._not_older()}
                 RETURNING t.id, t.external_id, t.version = 1
             )
             INSERT INTO merged SELECT * FROM done
+        """
+
+    def _insert(self) -> str:
+        written = {**self._values(), **self._defaults()}
+        names = ", ".join(quoted(name) for name in written)
+        return f"""
+            INSERT INTO {self._table} AS t (tenant_id, id, source, external_id, version, {names})
+            SELECT $1::uuid, s.new_id, $2::text, s.key, 1, {", ".join(written.values())}
+            FROM staged s WHERE NOT s.superseded ORDER BY s.row
         """
 
     def _not_older(self) -> str:

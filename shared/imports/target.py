@@ -3,8 +3,9 @@
 The generic merge does for every resource what its API does for one record: create or change by external id, leave
 what is equal untouched, count both. What a feature's rules do beyond that is set-based SQL here.
 
-SQL sees the staged rows as the table `staged s`: `row`, `line`, `key`, `superseded` (a later row has the same key), one
-text column per field (NULL where the file does not map it), and one id column per looked-up reference.
+SQL sees the staged rows as the table `staged s`: `new_id` (of the record that the row may make), `row`, `line`, `key`,
+`superseded` (a later row has the same key), one text column per field (NULL where the file does not map it), and one
+id column per looked-up reference.
 Parameters: `$1` the tenant, `$2` the key's source, `$3` the principal.
 """
 
@@ -88,7 +89,9 @@ class ImportTarget:
     `defaults` are the columns that a new record needs and no field fills, as SQL; they never change an old record.
     `before` and `after` run around the merge in its transaction; `after` sees the temporary table
     `merged (id, key, created)` of the records that changed. `sequence` names the field (and its column) that orders
-    several rows of one key: the largest wins, in whatever order the rows and the files come.
+    several rows of one key: the largest wins, in whatever order the rows and the files come. `independent` says that
+    batches without a common key have nothing to do with each other, so that two may be merged at once: no unique key
+    but the external id, and nothing in `before` or `after` that looks at other rows.
     """
 
     resource: Resource
@@ -100,3 +103,4 @@ class ImportTarget:
     after: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
     sequence: str | None = None
+    independent: bool = False

@@ -7,6 +7,7 @@ lock with the connection, and the next one to look takes the job up where its la
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from hashlib import blake2b
 from uuid import UUID
 
@@ -15,7 +16,7 @@ import asyncpg
 from shared.database.database import Database
 from shared.database.failures import connection_lost
 from shared.imports import store
-from shared.imports.job import AbortedError, CancelledImportError, Connections, ImportRun
+from shared.imports.job import MERGED_AT_ONCE, AbortedError, CancelledImportError, Connections, ImportRun
 from shared.imports.plan import make_plan
 from shared.imports.reading.errors import FileError
 from shared.imports.reading.mapping import Mapping as ColumnMapping
@@ -89,7 +90,11 @@ class _Worker:
         """How the job ended. A lost connection is no end: whoever finds the job next goes on with it."""
         plan = make_plan(ColumnMapping.model_validate_json(job["mapping"]), self._targets)
         try:
-            async with self._database.connection() as work, self._database.connection() as files:
+            async with AsyncExitStack() as opened:
+                merging = MERGED_AT_ONCE if plan.target.independent else 1
+                files, *work = [
+                    await opened.enter_async_context(self._database.connection()) for _ in range(1 + merging)
+                ]
                 await ImportRun(job, plan, Connections(work, files, connection)).run()
         except CancelledImportError:
             return "cancelled", None

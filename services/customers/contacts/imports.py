@@ -47,4 +47,5 @@ CONTACT_IMPORT = ImportTarget(
             "s.given_name IS NULL AND s.family_name IS NULL AND s.email IS NULL",
         ),
     ),
+    independent=True,
 )

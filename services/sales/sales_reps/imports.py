@@ -12,4 +12,5 @@ SALES_REP_IMPORT = ImportTarget(
         "manager": ImportField(column="manager"),
         "region": ImportField(column="region", max_length=100),
     },
+    independent=True,
 )
