@@ -1,13 +1,10 @@
-"""Token bucket, its table, and the bounds on a request's head."""
+"""Token bucket and its table."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.limits.rate_limiter import RateLimiter
-from services.gateway.limits.sizes import SizeLimits, check_head
 from services.gateway.limits.token_bucket import Rate, take
-from shared.problems import Problem
 
 SECOND = 1_000_000_000
 
@@ -66,32 +63,3 @@ def test_callers_do_not_share_and_the_table_is_bounded() -> None:
     limiter.take("c")
     assert not limiter.take("a").allowed
     assert limiter.take("b").allowed, "the one not seen for longest was forgotten"
-
-
-def status(headers: list[tuple[bytes, bytes]], path: bytes = b"/", **limits: int) -> int | None:
-    try:
-        check_head(path, b"", headers, SizeLimits(**limits))
-    except Problem as problem:
-        return problem.status
-    return None
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ([(b"host", b"a")], None),
-        ([], 400),
-        ([(b"host", b"a"), (b"host", b"a")], 400),
-        ([(b"host", b"a"), (b"content-length", b"101")], 413),
-        ([(b"host", b"a"), (b"content-length", b"100")], None),
-        ([(b"host", b"a"), (b"x", b"y" * 2000)], 431),
-        ([(b"host", b"a"), (b"transfer-encoding", b"Chunked")], None),
-        ([(b"host", b"a"), (b"transfer-encoding", b"gzip, chunked")], 501),
-    ],
-)
-def test_heads(headers: list[tuple[bytes, bytes]], expected: int | None) -> None:
-    assert status(headers, max_header_bytes=1024, max_body_bytes=100) == expected
-
-
-def test_long_targets() -> None:
-    assert status([(b"host", b"a")], b"/" + b"x" * 1024, max_header_bytes=1024) == 414
