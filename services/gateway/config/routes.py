@@ -15,6 +15,7 @@ from services.gateway.config.values import (
     UrlPath,
 )
 from services.gateway.documents import Section
+from services.gateway.resilience.concurrency import Priority
 from services.gateway.resilience.ledger import Outcome
 from services.gateway.resilience.retry_budget import RetryRule
 from services.gateway.routing.policy import HashOn, Route
@@ -30,6 +31,9 @@ PolicyName = Literal[
     "weighted_round_robin",
 ]
 CONSISTENT_HASH = "consistent_hash"
+
+# Where the defaults stand.
+_RETRY = RetryRule()
 
 
 class HeaderKey(Section):
@@ -68,16 +72,17 @@ HashKey = Annotated[
 
 # `resilience.ledger.Outcome` as labels: the failures that another attempt may mend.
 Failure = Literal["refused", "busy", "broken", "timed_out", "unavailable", "server_error"]
+PriorityName = Literal["high", "normal", "low"]
 
 
 class RetriesSection(Section):
     """When a failed attempt is followed by another, of an upstream's requests or of one route's."""
 
-    max_retries: Annotated[int, Field(ge=0, le=10)] = 2
+    max_retries: Annotated[int, Field(ge=0, le=10)] = _RETRY.max_retries
     retry_on: tuple[Failure, ...] = get_args(Failure)
-    backoff_base_s: SecondsOrNone = 0.01
-    backoff_max_s: SecondsOrNone = 0.25
-    min_remaining_s: SecondsOrNone = 0.005
+    backoff_base_s: SecondsOrNone = _RETRY.backoff_base_s
+    backoff_max_s: SecondsOrNone = _RETRY.backoff_max_s
+    min_remaining_s: SecondsOrNone = _RETRY.min_remaining_s
 
     def rule(self) -> RetryRule:
         """As the retries take it."""
@@ -99,6 +104,7 @@ class RouteSection(Section):
     attempt_timeout_s: Seconds | None = None
     policy: PolicyName | None = None
     hash_on: HashKey | None = None
+    priority: PriorityName = "normal"
     retries: RetriesSection | None = None
 
     def route(self, policy: str, retry: RetryRule) -> Route:
@@ -116,6 +122,7 @@ class RouteSection(Section):
             methods=self.methods,
             policy=policy,
             hash_on=self._hash_on(policy),
+            priority=Priority[self.priority.upper()],
             retry=self.retries.rule() if self.retries else retry,
         )
 

@@ -16,7 +16,9 @@ from services.gateway.documents import parse_document
 from services.gateway.documents.reading import read_text
 from services.gateway.limits.sizes import SizeLimits
 from services.gateway.limits.token_bucket import Rate
+from services.gateway.resilience.adaptive_limit import LimitRule
 from services.gateway.resilience.breaker import BreakerRule
+from services.gateway.resilience.concurrency import QueueRule
 from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
@@ -39,6 +41,8 @@ class UpstreamPlan:
     balancer: BalancerRules
     ejection: EjectionRule
     breaker: BreakerRule
+    limit: LimitRule
+    queue: QueueRule
     retry: RetryRule
     budget: BudgetRule
 
@@ -117,6 +121,8 @@ def _plan(name: str, section: UpstreamSection, folder: Path) -> UpstreamPlan:
         balancer=section.balancer_rules(),
         ejection=section.ejection.rule(),
         breaker=section.breaker.rule(),
+        limit=section.concurrency.rule(),
+        queue=section.concurrency.queue.rule(),
         retry=section.retries.rule(),
         budget=section.retry_budget.rule(),
     )

@@ -27,12 +27,22 @@ from services.gateway.config.values import (
 )
 from services.gateway.discovery.rules import DnsRule, FileRule, SourceRule, StaticRule
 from services.gateway.documents import Section
+from services.gateway.resilience.adaptive_limit import LimitRule
 from services.gateway.resilience.breaker import BreakerRule
+from services.gateway.resilience.concurrency import QueueRule
 from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.retry_budget import BudgetRule
 
 _SECOND_NS = 1_000_000_000
+
+# Where the defaults stand.
+_HEALTH = HealthRule()
+_EJECTION = EjectionRule()
+_BREAKER = BreakerRule()
+_BUDGET = BudgetRule()
+_LIMIT = LimitRule()
+_QUEUE = QueueRule()
 
 
 def doubles(values: Sequence[Any]) -> Iterator[tuple[int, int]]:
@@ -127,11 +137,11 @@ Replicas = Annotated[
 class HealthSection(Section):
     """An upstream's `health`."""
 
-    path: UrlPath = "/readyz"
-    interval_s: Seconds = 0.5
-    timeout_s: Seconds = 1.0
-    healthy_after: Annotated[int, Field(ge=1, le=100)] = 1
-    unhealthy_after: Annotated[int, Field(ge=1, le=100)] = 3
+    path: UrlPath = _HEALTH.path
+    interval_s: Seconds = _HEALTH.interval_s
+    timeout_s: Seconds = _HEALTH.timeout_s
+    healthy_after: Annotated[int, Field(ge=1, le=100)] = _HEALTH.healthy_after
+    unhealthy_after: Annotated[int, Field(ge=1, le=100)] = _HEALTH.unhealthy_after
 
     def rule(self) -> HealthRule:
         """As the prober takes it."""
@@ -141,22 +151,22 @@ class HealthSection(Section):
 class EjectionSection(Section):
     """An upstream's `ejection`: who does worse than the others is left out for a while."""
 
-    interval_s: Seconds = 5.0
-    base_ejection_s: Seconds = 10.0
-    max_ejection_s: Seconds = 300.0
-    jitter_percent: Percent = 10
-    max_ejected_percent: Percent = 50
-    consecutive_gateway_errors: CountOrNone = 5
-    consecutive_server_errors: CountOrNone = 10
-    success_rate_stdev_factor: Factor = 1.9
-    success_rate_min_gap_percent: Percent = 5
-    success_rate_min_endpoints: Count = 5
-    success_rate_min_requests: Count = 50
-    latency_factor: Factor = 4.0
-    latency_floor_s: SecondsOrNone = 0.05
-    latency_min_endpoints: Count = 3
-    latency_min_requests: Count = 30
-    latency_intervals: Count = 2
+    interval_s: Seconds = _EJECTION.interval_s
+    base_ejection_s: Seconds = _EJECTION.base_ejection_s
+    max_ejection_s: Seconds = _EJECTION.max_ejection_s
+    jitter_percent: Percent = _EJECTION.jitter_percent
+    max_ejected_percent: Percent = _EJECTION.max_ejected_percent
+    consecutive_gateway_errors: CountOrNone = _EJECTION.consecutive_gateway_errors
+    consecutive_server_errors: CountOrNone = _EJECTION.consecutive_server_errors
+    success_rate_stdev_factor: Factor = _EJECTION.success_rate_stdev_factor
+    success_rate_min_gap_percent: Percent = _EJECTION.success_rate_min_gap_percent
+    success_rate_min_endpoints: Count = _EJECTION.success_rate_min_endpoints
+    success_rate_min_requests: Count = _EJECTION.success_rate_min_requests
+    latency_factor: Factor = _EJECTION.latency_factor
+    latency_floor_s: SecondsOrNone = _EJECTION.latency_floor_s
+    latency_min_endpoints: Count = _EJECTION.latency_min_endpoints
+    latency_min_requests: Count = _EJECTION.latency_min_requests
+    latency_intervals: Count = _EJECTION.latency_intervals
 
     def rule(self) -> EjectionRule:
         """As the ejection takes it."""
@@ -166,26 +176,63 @@ class EjectionSection(Section):
 class BreakerSection(Section):
     """An upstream's `breaker`, one for each of its replicas."""
 
-    failure_percent: Annotated[int, Field(ge=1, le=100)] = 50
-    min_attempts: Count = 20
-    window_s: Seconds = 10.0
-    open_s: Seconds = 2.0
-    max_open_s: Seconds = 60.0
-    jitter_percent: Percent = 20
-    half_open_probes: Annotated[int, Field(ge=1, le=1000)] = 3
-    probe_timeout_s: Seconds = 30.0
+    failure_percent: Annotated[int, Field(ge=1, le=100)] = _BREAKER.failure_percent
+    min_attempts: Count = _BREAKER.min_attempts
+    window_s: Seconds = _BREAKER.window_s
+    open_s: Seconds = _BREAKER.open_s
+    max_open_s: Seconds = _BREAKER.max_open_s
+    jitter_percent: Percent = _BREAKER.jitter_percent
+    half_open_probes: Annotated[int, Field(ge=1, le=1000)] = _BREAKER.half_open_probes
+    probe_timeout_s: Seconds = _BREAKER.probe_timeout_s
 
     def rule(self) -> BreakerRule:
         """As the circuit breaker takes it."""
         return BreakerRule(**self.model_dump())
 
 
+class QueueSection(Section):
+    """Who waits while as many requests as may be are under way."""
+
+    max_waiting: CountOrNone = _QUEUE.max_waiting
+    max_wait_s: SecondsOrNone = _QUEUE.max_wait_s
+    overload_after_s: Seconds = _QUEUE.overload_after_s
+    max_wait_overloaded_s: SecondsOrNone = _QUEUE.max_wait_overloaded_s
+    retry_after_s: Annotated[int, Field(ge=1, le=3600)] = _QUEUE.retry_after_s
+
+    def rule(self) -> QueueRule:
+        """As the queue takes it."""
+        return QueueRule(**self.model_dump())
+
+
+class ConcurrencySection(Section):
+    """An upstream's `concurrency`, of one gateway process: how many requests may be under way, by their latency."""
+
+    min_limit: Count = _LIMIT.min_limit
+    initial_limit: Count = _LIMIT.initial_limit
+    max_limit: Count = _LIMIT.max_limit
+    tolerance_percent: Annotated[int, Field(ge=0, le=1000)] = _LIMIT.tolerance_percent
+    window_s: Seconds = _LIMIT.window_s
+    window_samples: Count = _LIMIT.window_samples
+    probe_interval_s: Seconds = _LIMIT.probe_interval_s
+    queue: QueueSection = QueueSection()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.min_limit <= self.initial_limit <= self.max_limit:
+            raise ValueError("initial_limit must lie between min_limit and max_limit")
+        return self
+
+    def rule(self) -> LimitRule:
+        """As the limit takes it."""
+        return LimitRule(**self.model_dump(exclude={"queue"}))
+
+
 class RetryBudgetSection(Section):
     """An upstream's `retry_budget`, which hedging draws on as well."""
 
-    percent: Percent = 20
-    min_per_second: CountOrNone = 10
-    window_s: Seconds = 10.0
+    percent: Percent = _BUDGET.percent
+    min_per_second: CountOrNone = _BUDGET.min_per_second
+    window_s: Seconds = _BUDGET.window_s
 
     def rule(self) -> BudgetRule:
         """As the budget takes it."""
@@ -204,6 +251,7 @@ class UpstreamSection(Section):
     health: HealthSection = HealthSection()
     ejection: EjectionSection = EjectionSection()
     breaker: BreakerSection = BreakerSection()
+    concurrency: ConcurrencySection = ConcurrencySection()
     retries: RetriesSection = RetriesSection()
     retry_budget: RetryBudgetSection = RetryBudgetSection()
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from services.gateway.resilience.concurrency import Priority
 from services.gateway.resilience.retry_budget import RetryRule
 
 # Percent-encoded dots are dots to the upstream's router (RFC 3986, 6.2.2.3), so they are to ours.
@@ -30,8 +31,8 @@ class Route:
     prefix on the way. `timeout_s` seconds may pass until the answer begins, waiting and retries included, and
     as long may it fall silent afterwards; `attempt_timeout_s` bounds one attempt (`None`: nothing of its own).
     A `public` route asks for no key and vouches for nobody. `policy` is the balancing policy's name where it
-    is not the upstream's, `hash_on` what consistent hashing goes by, `retry` when a failed attempt is
-    followed by another.
+    is not the upstream's, `hash_on` what consistent hashing goes by, `priority` who goes first when not all
+    can, `retry` when a failed attempt is followed by another.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Route:
     policy: str | None = None
     hash_on: HashOn | None = None
     attempt_timeout_s: float | None = None
+    priority: Priority = Priority.NORMAL
     retry: RetryRule = field(default_factory=RetryRule)
 
     def target(self, raw_path: bytes, query: bytes) -> bytes:

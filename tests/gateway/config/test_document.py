@@ -17,8 +17,10 @@ from services.gateway.config.document import LimitsSection
 from services.gateway.config.routes import Failure, PolicyName, RetriesSection
 from services.gateway.config.upstreams import (
     BreakerSection,
+    ConcurrencySection,
     EjectionSection,
     HealthSection,
+    QueueSection,
     RetryBudgetSection,
     UpstreamSection,
 )
@@ -26,7 +28,9 @@ from services.gateway.discovery.rules import DnsRule, FileRule, StaticRule
 from services.gateway.documents import DocumentError
 from services.gateway.limits.sizes import SizeLimits
 from services.gateway.limits.token_bucket import Rate
+from services.gateway.resilience.adaptive_limit import LimitRule
 from services.gateway.resilience.breaker import BreakerRule
+from services.gateway.resilience.concurrency import Priority, QueueRule
 from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.ledger import Outcome
@@ -85,6 +89,8 @@ def test_sections_default_to_what_the_rules_default_to() -> None:
     assert HealthSection().rule() == HealthRule()
     assert EjectionSection().rule() == EjectionRule()
     assert BreakerSection().rule() == BreakerRule()
+    assert ConcurrencySection().rule() == LimitRule()
+    assert QueueSection().rule() == QueueRule()
     assert RetriesSection().rule() == RetryRule()
     assert RetryBudgetSection().rule() == BudgetRule()
     assert LimitsSection().sizes() == SizeLimits()
@@ -119,6 +125,7 @@ def test_a_route() -> None:
         "hosts": ["*.example.org"],
         "methods": ["GET"],
         "timeout_s": 5,
+        "priority": "high",
         "attempt_timeout_s": 1.5,
         "retries": {"max_retries": 1, "retry_on": ["refused"]},
         "upstream": "customers",
@@ -128,6 +135,7 @@ def test_a_route() -> None:
     route = snapshot(routes__0=section).routes.match(b"/r", b"GET", b"x.example.org")
     assert route is not None
     assert (route.hosts, route.methods) == (("*.example.org",), ("GET",))
+    assert route.priority is Priority.HIGH
     assert (route.timeout_s, route.attempt_timeout_s) == (5, 1.5)
     assert route.retry == RetryRule(max_retries=1, retry_on=frozenset({Outcome.REFUSED}))
 
@@ -217,6 +225,16 @@ def test_zones_panic_and_slow_start() -> None:
             "routes.0.retries",
             {"retry_on": ["ok"]},
             "routes[0].retries.retry_on[0]: must be one of refused, busy",
+        ),
+        (
+            "routes.0.priority",
+            "hihg",
+            "routes[0].priority: must be one of high, normal, low; did you mean high?",
+        ),
+        (
+            "upstreams.sales.concurrency",
+            {"max_limit": 8},
+            "upstreams.sales.concurrency: initial_limit must lie between min_limit and max_limit",
         ),
         ("routes.0.policy", "round-robin", "did you mean round_robin?"),
         ("upstreams", {"A": {}}, "upstreams.A: must be a name"),
