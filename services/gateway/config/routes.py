@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Discriminator, Field, Tag
 
 from services.gateway.config.values import (
+    Count,
     FieldName,
     HostPattern,
     Method,
     Name,
+    Percent,
     Seconds,
     SecondsOrNone,
     Text,
@@ -16,6 +18,7 @@ from services.gateway.config.values import (
 )
 from services.gateway.documents import Section
 from services.gateway.resilience.concurrency import Priority
+from services.gateway.resilience.hedging import HedgingRule
 from services.gateway.resilience.ledger import Outcome
 from services.gateway.resilience.retry_budget import RetryRule
 from services.gateway.routing.policy import HashOn, Route
@@ -34,6 +37,7 @@ CONSISTENT_HASH = "consistent_hash"
 
 # Where the defaults stand.
 _RETRY = RetryRule()
+_HEDGING = HedgingRule()
 
 
 class HeaderKey(Section):
@@ -90,6 +94,44 @@ class RetriesSection(Section):
         return RetryRule(**self.model_dump(exclude={"retry_on"}), retry_on=failures)
 
 
+class HedgingSection(Section):
+    """When an idempotent request is sent a second time before the first is answered."""
+
+    percentile: Annotated[float, Field(gt=0, lt=100)] = _HEDGING.percentile
+    min_delay_s: SecondsOrNone = _HEDGING.min_delay_s
+    max_hedges_percent: Percent = _HEDGING.max_hedges_percent
+    budget_window_s: Seconds = _HEDGING.budget_window_s
+    min_samples: Count = _HEDGING.min_samples
+    half_life_s: Seconds = _HEDGING.half_life_s
+    refresh_s: Seconds = _HEDGING.refresh_s
+
+    def rule(self) -> HedgingRule:
+        """As the hedging takes it."""
+        return HedgingRule(**self.model_dump())
+
+
+def _hedged_or_not(content: Any) -> str | None:
+    if isinstance(content, dict | HedgingSection):
+        return "<mapping>"
+    return "<false>" if content is False else None
+
+
+# `false` rather than `off`, which YAML 1.2 takes for text.
+Hedging = Annotated[
+    Annotated[HedgingSection, Tag("<mapping>")] | Annotated[Literal[False], Tag("<false>")],
+    Discriminator(
+        _hedged_or_not,
+        custom_error_type="hedging",
+        custom_error_message="must be a mapping, or false for none",
+    ),
+]
+
+
+def hedging_rule(section: HedgingSection | Literal[False]) -> HedgingRule | None:
+    """As the hedging takes it, `None` for none."""
+    return section.rule() if section else None
+
+
 class RouteSection(Section):
     """One entry of `routes`."""
 
@@ -106,9 +148,10 @@ class RouteSection(Section):
     hash_on: HashKey | None = None
     priority: PriorityName = "normal"
     retries: RetriesSection | None = None
+    hedging: Hedging | None = None
 
-    def route(self, policy: str, retry: RetryRule) -> Route:
-        """The route; `policy` and `retry` are its upstream's, for where it has none of its own."""
+    def route(self, policy: str, retry: RetryRule, hedging: HedgingRule | None) -> Route:
+        """The route; the arguments are its upstream's, for where it has none of its own."""
         policy = self.policy or policy
         return Route(
             name=self.name,
@@ -124,6 +167,7 @@ class RouteSection(Section):
             hash_on=self._hash_on(policy),
             priority=Priority[self.priority.upper()],
             retry=self.retries.rule() if self.retries else retry,
+            hedging=hedging if self.hedging is None else hedging_rule(self.hedging),
         )
 
     def _hash_on(self, policy: str) -> HashOn | None:

@@ -10,6 +10,7 @@ from typing import Literal
 from services.gateway.balancing.balancer import BalancerRules
 from services.gateway.balancing.policy import Replica
 from services.gateway.config.document import ConfigDocument
+from services.gateway.config.routes import hedging_rule
 from services.gateway.config.upstreams import UpstreamSection
 from services.gateway.discovery.rules import SourceRule, StaticRule
 from services.gateway.documents import parse_document
@@ -21,6 +22,7 @@ from services.gateway.resilience.breaker import BreakerRule
 from services.gateway.resilience.concurrency import QueueRule
 from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.health import HealthRule
+from services.gateway.resilience.hedging import HedgingRule
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
 from services.gateway.routing.policy import RouteTable
 
@@ -44,6 +46,7 @@ class UpstreamPlan:
     limit: LimitRule
     queue: QueueRule
     retry: RetryRule
+    hedging: HedgingRule | None
     budget: BudgetRule
 
 
@@ -91,8 +94,9 @@ def read(text: str, source: str, folder: Path) -> Snapshot:
     plans = {name: _plan(name, section, folder) for name, section in document.upstreams.items()}
     return Snapshot(
         routes=RouteTable(
-            route.route(plans[route.upstream].policy, plans[route.upstream].retry)
+            route.route(plan.policy, plan.retry, plan.hedging)
             for route in document.routes
+            for plan in [plans[route.upstream]]
         ),
         upstreams=MappingProxyType(plans),
         limits=document.limits.sizes(),
@@ -124,5 +128,6 @@ def _plan(name: str, section: UpstreamSection, folder: Path) -> UpstreamPlan:
         limit=section.concurrency.rule(),
         queue=section.concurrency.queue.rule(),
         retry=section.retries.rule(),
+        hedging=hedging_rule(section.hedging),
         budget=section.retry_budget.rule(),
     )

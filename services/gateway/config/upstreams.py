@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Discriminator, Field, RootModel, Tag, model
 
 from services.gateway.balancing.balancer import BalancerRules
 from services.gateway.balancing.policy import Replica
-from services.gateway.config.routes import PolicyName, RetriesSection
+from services.gateway.config.routes import Hedging, HedgingSection, PolicyName, RetriesSection
 from services.gateway.config.values import (
     AddressAndPort,
     Count,
@@ -253,6 +253,7 @@ class UpstreamSection(Section):
     breaker: BreakerSection = BreakerSection()
     concurrency: ConcurrencySection = ConcurrencySection()
     retries: RetriesSection = RetriesSection()
+    hedging: Hedging = HedgingSection()
     retry_budget: RetryBudgetSection = RetryBudgetSection()
 
     def source(self, name: str, folder: Path) -> SourceRule:

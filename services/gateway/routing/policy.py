@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from services.gateway.resilience.concurrency import Priority
+from services.gateway.resilience.hedging import HedgingRule
 from services.gateway.resilience.retry_budget import RetryRule
 
 # Percent-encoded dots are dots to the upstream's router (RFC 3986, 6.2.2.3), so they are to ours.
@@ -32,7 +33,7 @@ class Route:
     as long may it fall silent afterwards; `attempt_timeout_s` bounds one attempt (`None`: nothing of its own).
     A `public` route asks for no key and vouches for nobody. `policy` is the balancing policy's name where it
     is not the upstream's, `hash_on` what consistent hashing goes by, `priority` who goes first when not all
-    can, `retry` when a failed attempt is followed by another.
+    can, `retry` when a failed attempt is followed by another, `hedging` when one that is late is (`None`: never).
     """
 
     name: str
@@ -48,6 +49,7 @@ class Route:
     attempt_timeout_s: float | None = None
     priority: Priority = Priority.NORMAL
     retry: RetryRule = field(default_factory=RetryRule)
+    hedging: HedgingRule | None = None
 
     def target(self, raw_path: bytes, query: bytes) -> bytes:
         """What the upstream is asked for: the caller's own bytes but for the rewritten prefix."""

@@ -14,7 +14,7 @@ from services.gateway.balancing.balancer import BalancerRules
 from services.gateway.balancing.policies import DEFAULT_POLICY, POLICIES
 from services.gateway.balancing.policy import Replica
 from services.gateway.config.document import LimitsSection
-from services.gateway.config.routes import Failure, PolicyName, RetriesSection
+from services.gateway.config.routes import Failure, HedgingSection, PolicyName, RetriesSection
 from services.gateway.config.upstreams import (
     BreakerSection,
     ConcurrencySection,
@@ -33,6 +33,7 @@ from services.gateway.resilience.breaker import BreakerRule
 from services.gateway.resilience.concurrency import Priority, QueueRule
 from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.health import HealthRule
+from services.gateway.resilience.hedging import HedgingRule
 from services.gateway.resilience.ledger import Outcome
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
 from services.gateway.routing.policy import HashOn, Route
@@ -74,7 +75,9 @@ def complaints(changes: dict[str, Any]) -> list[str]:
 def test_what_is_not_said() -> None:
     made = snapshot()
     route = made.routes.match(b"/v1/accounts")
-    assert route == Route("accounts", "/v1/accounts", "customers", policy=DEFAULT_POLICY)
+    assert route == Route(
+        "accounts", "/v1/accounts", "customers", policy=DEFAULT_POLICY, hedging=HedgingRule()
+    )
     plan = made.upstreams["customers"]
     assert plan.source == StaticRule((Replica("customers", "a", 1), Replica("customers", "b", 1)))
     assert plan.replicas == plan.source.replicas
@@ -89,6 +92,7 @@ def test_sections_default_to_what_the_rules_default_to() -> None:
     assert HealthSection().rule() == HealthRule()
     assert EjectionSection().rule() == EjectionRule()
     assert BreakerSection().rule() == BreakerRule()
+    assert HedgingSection().rule() == HedgingRule()
     assert ConcurrencySection().rule() == LimitRule()
     assert QueueSection().rule() == QueueRule()
     assert RetriesSection().rule() == RetryRule()
@@ -153,6 +157,22 @@ def test_a_route_has_its_upstreams_retries_and_policy_unless_it_says_otherwise()
     first, second = config.parse(text).routes
     assert (first.retry.max_retries, first.policy) == (7, "random")
     assert (second.retry.max_retries, second.policy) == (2, "round_robin")
+
+
+@pytest.mark.parametrize(
+    ("upstream", "route", "meant"),
+    [
+        ({}, None, HedgingRule()),
+        ({}, False, None),
+        (False, None, None),
+        (False, {}, HedgingRule()),
+        ({"percentile": 90}, None, HedgingRule(percentile=90)),
+        ({"percentile": 90}, {"min_delay_s": 0}, HedgingRule(min_delay_s=0)),
+    ],
+)
+def test_hedging_or_not(upstream: Any, route: Any, meant: HedgingRule | None) -> None:
+    text = changed({"upstreams.customers.hedging": upstream, "routes.0.hedging": route})
+    assert next(iter(config.parse(text).routes)).hedging == meant
 
 
 @pytest.mark.parametrize(
@@ -236,6 +256,9 @@ def test_zones_panic_and_slow_start() -> None:
             {"max_limit": 8},
             "upstreams.sales.concurrency: initial_limit must lie between min_limit and max_limit",
         ),
+        ("routes.0.hedging", True, "routes[0].hedging: must be a mapping, or false for none"),
+        ("routes.0.hedging", {"percentil": 9}, "hedging.percentil: unknown field; did you mean percentile?"),
+        ("upstreams.sales.hedging", {"percentile": 100}, "sales.hedging.percentile: must be less than 100"),
         ("routes.0.policy", "round-robin", "did you mean round_robin?"),
         ("upstreams", {"A": {}}, "upstreams.A: must be a name"),
         ("upstreams.sales.replicas", [], "upstreams.sales.replicas: must have at least one replica"),
