@@ -6,10 +6,10 @@ import sys
 from pydantic import ValidationError
 
 from services.gateway import config
-from services.gateway.app import VERSION, build_app
+from services.gateway.app import VERSION, Gateway
 from services.gateway.auth.store import KeyStore
 from services.gateway.documents import DocumentError
-from services.gateway.server import serve
+from services.gateway.server import listen, serve
 from services.gateway.settings import GatewaySettings
 from shared.identity.signer import IdentitySigner
 from shared.logs.setup import configure_logging
@@ -27,8 +27,9 @@ def main() -> None:
         telemetry = configure("gateway", version=VERSION, instance_id=settings.instance, environ=os.environ)
     except (DocumentError, OSError, ValueError) as error:
         sys.exit(f"gateway: {error}")
-    app = build_app(snapshot, keys, signer, telemetry)
-    serve(app, host=settings.host, port=settings.port, drain_s=settings.drain_s, on_hangup=keys.reload)
+    gateway = Gateway(snapshot, keys, signer, telemetry)
+    listener = listen(settings.host, settings.port)
+    serve(gateway, listener, drain_s=settings.drain_s, on_hangup=keys.reload)
 
 
 def _settings() -> GatewaySettings:

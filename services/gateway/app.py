@@ -1,237 +1,327 @@
 """The composition root, and the one place that spells the order of the pipeline."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from time import perf_counter_ns
 
 from services.gateway import config
 from services.gateway.admin import pages
-from services.gateway.asgi import Answer, App, Header, Receive, Scope, Send
-from services.gateway.auth.keys import Caller
+from services.gateway.auth.keys import Caller, KeyRing
 from services.gateway.auth.policy import authenticate
 from services.gateway.auth.store import KeyStore
-from services.gateway.forwarding.body import CallerBody, CallerLeftError
-from services.gateway.forwarding.departure import while_caller_stays
-from services.gateway.forwarding.failures import CutShortError
-from services.gateway.forwarding.forwarder import Forwarder, UpstreamRequest
-from services.gateway.forwarding.headers import answer_headers, forwarded_headers, request_headers
+from services.gateway.balancing.endpoint import EndpointRegistry
+from services.gateway.exchange import VIA_LINE, Exchange
 from services.gateway.limits.rate_limiter import RateLimiter, too_many_requests
-from services.gateway.limits.sizes import check_head
-from services.gateway.request_ids import RequestIds
-from services.gateway.resilience.attempts import Attempts
-from services.gateway.resilience.board import Board
+from services.gateway.limits.sizes import body_too_large
+from services.gateway.limits.timeouts import Timeouts
+from services.gateway.protocol.answers import page_bytes, problem_bytes
+from services.gateway.protocol.client import ClientConnection
+from services.gateway.protocol.request_head import RequestFields, RequestHead
+from services.gateway.request_ids import RandomHex, RequestIds, accepted
 from services.gateway.resilience.prober import Prober
-from services.gateway.routing.policy import Route, has_dot_segment
+from services.gateway.resilience.upstream import Upstream, UpstreamRules
+from services.gateway.routing.destination import Destination
+from services.gateway.routing.policy import has_dot_segment
+from services.gateway.timing.access import AccessLog
+from services.gateway.timing.trace import Trace
+from services.gateway.timing.trace_context import read_traceparent
 from shared.identity import IDENTITY_HEADER
 from shared.identity.signer import IdentitySigner
-from shared.logs.access import log_access
-from shared.logs.context import request_id_var
 from shared.problems import Problem, not_found
-from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry
 
 log = logging.getLogger("kontor.gateway")
 
 VERSION = "0.1.0"
-_TEMPLATE = "kontor.route_template"
-_IDENTITY = IDENTITY_HEADER.lower().encode("ascii")
-
-
-class Exchange:
-    """One request on its way through the pipeline, and what the stages found out about it."""
-
-    __slots__ = ("_scope", "answer", "caller", "client", "headers", "limited", "method", "path", "query")
-
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._scope = scope
-        self.method: str = scope["method"]
-        self.path: bytes = scope["raw_path"]
-        self.query: bytes = scope["query_string"]
-        self.headers: list[Header] = scope["headers"]
-        self.client: str = scope["client"][0] if scope.get("client") else "unknown"
-        self.answer = Answer(send)
-        self.caller: Caller | None = None
-        self.limited = False
-
-    def header(self, name: bytes) -> bytes:
-        """The first field of this name, empty when there is none."""
-        return next((value for field, value in self.headers if field == name), b"")
-
-    @property
-    def scheme(self) -> str:
-        scheme: str = self._scope["scheme"]
-        return scheme
-
-    def note_template(self, template: str) -> None:
-        """Tell the span and the access log, which see the scope only, what this address is called."""
-        self._scope[_TEMPLATE] = template
+_IDENTITY = IDENTITY_HEADER.lower().encode("ascii") + b": "
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+_REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
+_SWEEP_S = 0.1
+_SLOW_SWEEPS = 10
 
 
 class Gateway:
-    """The pipeline as an ASGI application; health, connections and counters live here, not in the config."""
+    """What all connections of one process share: the configuration in force, the upstreams, the counters.
+
+    Health, connections and counters live here and not in the configuration, which is swapped whole.
+    """
 
     def __init__(
         self, snapshot: config.Snapshot, keys: KeyStore, signer: IdentitySigner, telemetry: Telemetry
     ) -> None:
-        self._snapshot = snapshot
         self._keys = keys
         self._signer = signer
         self._telemetry = telemetry
-        self._board = Board(snapshot.upstreams)
-        self._prober = Prober(self._board)
+        self._registry = EndpointRegistry()
+        self._random = RandomHex()
+        self._ids = RequestIds(self._random)
+        self._prober = Prober()
+        self._access = AccessLog()
+        self._clients: set[ClientConnection] = set()
+        self._deserted = asyncio.Event()
+        self._identities: dict[str, dict[str, bytes]] = {}
+        self.upstreams: dict[str, Upstream] = {}
+        self.timeouts = Timeouts()
+        self._apply(snapshot)
+
+    def _apply(self, snapshot: config.Snapshot) -> None:
+        self._snapshot = snapshot
+        self.longest_head = snapshot.limits.max_header_bytes
+        self.largest_body = snapshot.limits.max_body_bytes
         self._limiter = RateLimiter(snapshot.rate)
-        self._forwarder = Forwarder(replica for replica, _ in self._board.checks())
-        self._attempts = Attempts(self._board, self._forwarder, telemetry)
+        for name, upstream in snapshot.upstreams.items():
+            rules = UpstreamRules(
+                name,
+                upstream.audience,
+                policy=upstream.policy,
+                balancer=upstream.balancer,
+                health=upstream.health,
+                breaker=upstream.breaker,
+                retry=upstream.retry,
+                budget=upstream.budget,
+            )
+            self.upstreams[name] = Upstream(rules, upstream.replicas, self._registry)
+        self._destinations = {
+            route.name: Destination(route, self.upstreams[route.upstream]) for route in snapshot.routes
+        }
         self._pages: Mapping[bytes, Callable[[], pages.Page]] = {
             b"/livez": pages.livez,
-            b"/readyz": partial(pages.readyz, self._board),
+            b"/readyz": partial(pages.readyz, self.upstreams),
             b"/docs": partial(pages.docs, snapshot.routes),
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
-        exchange = Exchange(scope, send)
-        try:
-            await self._pipeline(exchange, receive)
-        except Problem as problem:
-            await self._refuse(exchange, problem)
-        except CallerLeftError:
-            log.info("the caller left before its answer was complete")
-        except CutShortError as error:
-            # Returning without the end makes the server cut the connection, so that the caller notices.
-            log.warning("the answer ended before its end: %s", error)
-        except Exception:
-            # A mistake of ours: the server logs it, the caller still gets the shape every error has.
-            if not exchange.answer.started:
-                await self._refuse(exchange, Problem(500, "internal_error", "Internal error"))
-            raise
+    # Connections
 
-    async def _pipeline(self, exchange: Exchange, receive: Receive) -> None:
-        """timing → limits → routing → auth → rate limit → caching → resilience → balancing → forwarding.
+    def connection(self) -> ClientConnection:
+        """A caller's new connection."""
+        return ClientConnection(self)
 
-        Timing is the span around us, caching has no room yet; resilience calls balancing and forwarding
-        once per attempt.
+    def connected(self, client: ClientConnection) -> None:
+        """A caller has connected."""
+        self._clients.add(client)
+
+    def disconnected(self, client: ClientConnection) -> None:
+        """A caller's connection is gone."""
+        self._clients.discard(client)
+        if not self._clients:
+            self._deserted.set()
+
+    def finished(self, exchange: Exchange) -> None:
+        """A request is over, however it went."""
+        if exchange.trace is not None:
+            exchange.trace.finish(exchange)
+        self._access.note(exchange)
+
+    # The pipeline
+
+    def admit(self, exchange: Exchange) -> bool:
+        """timing → limits → routing → auth → rate limit; caching has no room yet.
+
+        Resilience → balancing → forwarding follow in the exchange, once per attempt. False when the request
+        was answered here.
         """
-        check_head(exchange.path, exchange.query, exchange.headers, self._snapshot.limits)
-        if await self._own_page(exchange):
-            return
-        route = self._route(exchange)
-        if not route.public:
-            exchange.caller = authenticate(exchange.headers, self._keys.ring)
-        self._count(exchange)
-        await self._exchange(exchange, route, receive)
-
-    async def _own_page(self, exchange: Exchange) -> bool:
-        page = self._pages.get(exchange.path)
-        if page is None:
+        head, fields = exchange.head, exchange.fields
+        sent = head.request_id
+        exchange.request_id = request_id = sent if sent is not None and accepted(sent) else self._ids.next()
+        exchange.own_lines = b"x-request-id: %b\r\n" % request_id
+        try:
+            if self._telemetry.recording:
+                exchange.trace = Trace(self._telemetry, exchange, exchange.received_ns)
+            path = head.target.partition(b"?")[0]
+            if path in self._pages:
+                self._own_page(exchange, path)
+                return False
+            destination = self._route(exchange, path)
+            caller = None
+            if not destination.public:
+                ring = self._keys.ring
+                caller = ring.recognised.get(fields.authorization)
+                if caller is None or fields.two_credentials:
+                    caller = self._authenticate(fields, ring)
+                exchange.caller = caller
+            self._count(exchange)
+            self._prepare(exchange, destination, caller)
+        except Problem as problem:
+            self._refuse(exchange, problem)
             return False
-        exchange.note_template(exchange.path.decode("ascii"))
-        exchange.limited = True
-        if exchange.method not in ("GET", "HEAD"):
-            raise Problem(405, "method_not_allowed", "Method not allowed", headers={"Allow": "GET, HEAD"})
-        await exchange.answer.whole(*page())
+        except Exception:
+            # A mistake of ours: the caller still gets the shape every error has.
+            log.exception("the request could not be handled")
+            exchange.refuse(Problem(500, "internal_error", "Internal error"))
+            return False
         return True
 
-    def _route(self, exchange: Exchange) -> Route:
-        if has_dot_segment(exchange.path):
+    def _own_page(self, exchange: Exchange, path: bytes) -> None:
+        head = exchange.head
+        exchange.template = path.decode("ascii")
+        if head.method not in (b"GET", b"HEAD"):
+            problem = Problem(405, "method_not_allowed", "Method not allowed", headers={"Allow": "GET, HEAD"})
+            exchange.refuse(problem)
+            return
+        try:
+            page = self._pages[path]()
+        except Problem as problem:
+            exchange.refuse(problem)
+        else:
+            exchange.answer(*page)
+
+    def _route(self, exchange: Exchange, path: bytes) -> Destination:
+        head = exchange.head
+        if exchange.fields.body_length > self.largest_body:
+            raise body_too_large(self.largest_body)
+        if (b"/." in path or b"%2" in path) and has_dot_segment(path):
             raise Problem(400, "bad_path", "Bad path", "Dot segments are not resolved here.")
-        route = self._snapshot.routes.match(exchange.path)
+        if head.method in _REFUSED_METHODS:
+            raise Problem(501, "method_not_served", "Not implemented", "This method is not served here.")
+        routes = self._snapshot.routes
+        host = exchange.fields.found.get(b"host", b"")
+        route = routes.match(path, head.method, host)
         if route is None:
+            allowed = routes.allowed(path, host)
+            if allowed:
+                headers = {"Allow": ", ".join(allowed)}
+                raise Problem(405, "method_not_allowed", "Method not allowed", headers=headers)
             raise not_found("No route leads from this address to a service.")
-        exchange.note_template(route.prefix)
-        return route
+        destination = self._destinations[route.name]
+        exchange.route = destination
+        exchange.template = destination.template
+        return destination
+
+    def _authenticate(self, fields: RequestFields, ring: KeyRing) -> Caller:
+        caller = authenticate(list(fields.found.items()), ring)
+        if fields.authorization:
+            ring.recognise(fields.authorization, caller)
+        return caller
 
     def _count(self, exchange: Exchange) -> None:
         """Take from the caller's allowance; the answer says what is left of it."""
-        who = f"key:{exchange.caller.key_id}" if exchange.caller else f"address:{exchange.client}"
-        allowance = self._limiter.take(who)
-        exchange.limited = True
-        exchange.answer.extra += self._limiter.headers(allowance)
+        caller = exchange.caller
+        # A key's id has no colon in it, so that no address can be taken for one.
+        who = caller.key_id if caller is not None else f"address:{exchange.client.peer}"
+        limiter = self._limiter
+        allowance = limiter.take(who)
+        exchange.own_lines += limiter.lines(allowance)
         if not allowance.allowed:
             raise too_many_requests(allowance)
 
-    async def _exchange(self, exchange: Exchange, route: Route, receive: Receive) -> None:
-        answer = exchange.answer
-        expects_body = bool(exchange.header(b"transfer-encoding")) or exchange.header(
-            b"content-length"
-        ) not in (b"", b"0")
-        body = CallerBody(receive, expected=expects_body, max_bytes=self._snapshot.limits.max_body_bytes)
-        request = UpstreamRequest(
-            method=exchange.method,
-            target=route.target(exchange.path, exchange.query),
-            headers=self._outgoing_headers(exchange, route),
-            body=body,
-            timeout_s=route.timeout_s,
+    def _prepare(self, exchange: Exchange, destination: Destination, caller: Caller | None) -> None:
+        """What is sent to a replica, whichever it will be."""
+        head, fields, client = exchange.head, exchange.fields, exchange.client
+        exchange.upstream = upstream = destination.upstream
+        exchange.idempotent = head.method in _IDEMPOTENT or fields.idempotency_key
+        exchange.deadline_ns = exchange.received_ns + destination.timeout_ns
+        exchange.key = destination.key(head, client.peer) if destination.hashes else b""
+        exchange.target = destination.target(head)
+        trace = exchange.trace
+        if trace is None:
+            exchange.trace_line = self._trace_context(head)
+        else:
+            trace.routed(exchange)
+        exchange.onward = b"%b%bx-request-id: %b\r\n%b" % (
+            fields.onward,
+            client.forwarded_line,
+            exchange.request_id,
+            self._identity_line(caller, upstream.audience) if caller is not None else b"",
         )
-        async with (
-            while_caller_stays(body, lambda: answer.complete),
-            self._attempts.answer(route, request, body) as received,
-        ):
-            await answer.start(received.status, answer_headers(received.status, received.headers))
-            async for chunk in received.chunks():
-                await answer.write(chunk)
-            await answer.end()
 
-    def _outgoing_headers(self, exchange: Exchange, route: Route) -> list[Header]:
-        headers = request_headers(exchange.headers)
-        headers += forwarded_headers(
-            exchange.headers,
-            client=exchange.client,
-            scheme=exchange.scheme,
-            host=exchange.header(b"host"),
-            request_id=request_id_var.get() or "",
-        )
-        if exchange.caller is not None:
-            audience = self._snapshot.upstreams[route.upstream].audience
-            token = self._signer.sign(exchange.caller.identity, audience)
-            headers.append((_IDENTITY, token.encode("ascii")))
-        return headers
+    def _trace_context(self, head: RequestHead) -> bytes:
+        """Of a request that is not recorded: the trace goes on, or begins, under a span id of our own."""
+        sent = head.traceparent
+        parent = read_traceparent(sent) if sent is not None else None
+        digits = self._random
+        if parent is None:
+            return b"traceparent: 00-%b-%b-00\r\n" % (digits.take(32), digits.take(16))
+        line = b"traceparent: 00-%b-%b-%b\r\n" % (parent[0], digits.take(16), parent[2])
+        state = head.fields.found.get(b"tracestate")
+        return line if state is None else line + b"tracestate: " + state + b"\r\n"
 
-    async def _refuse(self, exchange: Exchange, problem: Problem) -> None:
-        if not exchange.limited:
+    def _identity_line(self, caller: Caller, audience: str) -> bytes:
+        lines = self._identities.get(caller.key_id)
+        line = lines.get(audience) if lines is not None else None
+        if line is None:
+            line = _IDENTITY + self._signer.sign(caller.identity, audience).encode("ascii") + b"\r\n"
+            self._identities.setdefault(caller.key_id, {})[audience] = line
+        return line
+
+    def _refuse(self, exchange: Exchange, problem: Problem) -> None:
+        if exchange.caller is None and problem.status != 429:
             try:
                 # Whoever guesses keys or addresses is counted too, by where they come from.
                 self._count(exchange)
             except Problem as too_many:
                 problem = too_many
-        await exchange.answer.problem(
-            problem, request_id=request_id_var.get() or "", instance=exchange.path.decode("latin-1")
+        exchange.refuse(problem)
+
+    # What is answered here
+
+    def problem(self, exchange: Exchange, problem: Problem, close: bool) -> bytes:
+        """The answer of a request that was refused."""
+        return problem_bytes(
+            problem,
+            request_id=exchange.request_id,
+            instance=exchange.head.path,
+            lines=VIA_LINE + exchange.own_lines,
+            close=close,
+            bodiless=exchange.is_head,
         )
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        await receive()
+    def page(self, exchange: Exchange, status: int, content_type: bytes, body: bytes, close: bool) -> bytes:
+        """The answer of a request for one of our own pages."""
+        lines = VIA_LINE + exchange.own_lines
+        return page_bytes(exchange.head, status, content_type, body, lines, close=close)
+
+    def rejection(self, client: ClientConnection, problem: Problem, now_ns: int) -> bytes:
+        """The answer to bytes that are no request."""
+        request_id = self._ids.next()
+        self._access.rejected(client, problem, request_id)
+        lines = VIA_LINE + b"x-request-id: " + request_id + b"\r\n"
+        return problem_bytes(problem, request_id=request_id, instance=b"", lines=lines, close=True)
+
+    # Life
+
+    async def start(self) -> None:
+        """Begin to check the replicas and to keep time."""
         self._prober.start()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
+        self._prober.watch(self.upstreams)
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self, drain_s: float) -> None:
+        """Finish what is under way, for at most so long, and let go of everything."""
+        for client in list(self._clients):
+            if client.drain():
+                client.close()
+        if self._clients:
+            self._deserted.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(drain_s):
+                    await self._deserted.wait()
+        for client in list(self._clients):
+            client.transport.abort()
+        self._sweeper.cancel()
         await self._prober.stop()
-        await self._forwarder.aclose()
+        for upstream in self.upstreams.values():
+            upstream.close()
+        self._access.flush()
         # It blocks until the last spans are out, or for two seconds.
         await asyncio.to_thread(self._telemetry.shutdown)
-        await send({"type": "lifespan.shutdown.complete"})
 
-
-def build_app(snapshot: config.Snapshot, keys: KeyStore, signer: IdentitySigner, telemetry: Telemetry) -> App:
-    """The gateway and what belongs around it: outermost the request's id, then a span, then the pipeline."""
-    gateway = Gateway(snapshot, keys, signer, telemetry)
-    return RequestIds(ServerSpans(gateway, telemetry, _template, served=_log_served))
-
-
-def _template(scope: Scope) -> str | None:
-    template: str | None = scope.get(_TEMPLATE)
-    return template
-
-
-def _log_served(request: ServedRequest) -> None:
-    # A supervisor asks several times a second; its questions would drown everyone else's.
-    if request.route not in ("/livez", "/readyz"):
-        log_access(
-            request.method,
-            request.path,
-            request.status,
-            request.duration_ns,
-            route=request.route,
-            error=request.error,
-        )
+    async def _sweep(self) -> None:
+        count = 0
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now_ns = perf_counter_ns()
+            for client in list(self._clients):
+                if client.exchange is not None:
+                    client.exchange.expire(now_ns)
+            for upstream in self.upstreams.values():
+                upstream.sweep(now_ns)
+            self._access.flush()
+            count += 1
+            if count % _SLOW_SWEEPS == 0:
+                # Tokens are reused for a while; when to make new ones is the signer's decision.
+                self._identities.clear()
+                for client in list(self._clients):
+                    client.sweep(now_ns)

@@ -1,57 +1,49 @@
-"""The process around the application: uvicorn, its signals, and a clean end."""
+"""The process around the gateway: its socket, its signals, and a clean end."""
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import Callable, Generator
+import socket
+import sys
+from collections.abc import Callable
 
-import uvicorn
+import uvloop
 
-from services.gateway.asgi import App
-from services.gateway.protocol.http11 import GatewayProtocol
+from services.gateway.app import Gateway
 
-
-class GatewayServer(uvicorn.Server):
-    """Drains on SIGTERM and SIGINT and then simply returns; calls `on_hangup` on SIGHUP.
-
-    uvicorn's own handling raises the signal again once it has drained, so that the process would end by
-    the signal instead of with status 0.
-    """
-
-    def __init__(self, config: uvicorn.Config, on_hangup: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_hangup = on_hangup
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
-        yield
+_BACKLOG = 2048
 
 
-def serve(app: App, *, host: str, port: int, drain_s: int, on_hangup: Callable[[], None]) -> None:
-    """Serve until told to stop; returns when what was under way is finished, or after `drain_s` seconds.
+def serve(
+    gateway: Gateway, listener: socket.socket, *, drain_s: float, on_hangup: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT; returns when what was under way is finished, or after `drain_s` seconds."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(gateway, listener, drain_s, on_hangup))
 
-    Raises `SystemExit` when the address cannot be listened on.
-    """
-    options = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        loop="uvloop",
-        http=GatewayProtocol,
-        ws="none",
-        interface="asgi3",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        # Where a request comes from is what the socket says: nobody in front of us is trusted.
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=drain_s,
-    )
-    GatewayServer(options, on_hangup).run()
+
+async def _serve(
+    gateway: Gateway, listener: socket.socket, drain_s: float, on_hangup: Callable[[], None]
+) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    await gateway.start()
+    server = await loop.create_server(gateway.connection, sock=listener, backlog=_BACKLOG)
+    await told.wait()
+    server.close()
+    await gateway.stop(drain_s)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises `SystemExit` with one sentence when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        sys.exit(f"gateway: cannot listen on {host}:{port}: {error.strerror or error}")
+    return listener

@@ -188,6 +188,8 @@ def document(replicas: list[Replica]) -> dict[str, Any]:
                 "audience": "echo-service",
                 "replicas": [{"host": "127.0.0.1", "port": replica.port} for replica in replicas],
                 "health": {"interval_s": 0.1},
+                # So that a test can tell whose turn it is.
+                "policy": "weighted_round_robin",
             }
         },
     }

@@ -1,11 +1,15 @@
 """The gateway's own addresses. Each page gives status, content type and body, or raises a `Problem`."""
 
 import json
+from collections.abc import Iterable, Mapping
 from html import escape
+from typing import TYPE_CHECKING
 
-from services.gateway.resilience.board import Board
-from services.gateway.routing.policy import RouteTable
+from services.gateway.routing.policy import Route
 from shared.problems import FieldError, Problem
+
+if TYPE_CHECKING:
+    from services.gateway.resilience.upstream import Upstream
 
 Page = tuple[int, bytes, bytes]
 
@@ -20,9 +24,9 @@ def livez() -> Page:
     return 200, _JSON, b'{"status":"ok"}'
 
 
-def readyz(board: Board) -> Page:
+def readyz(upstreams: "Mapping[str, Upstream]") -> Page:
     """200 once each upstream has a healthy replica; else the 503 `Problem` that names those without."""
-    lacking = board.lacking()
+    lacking = [name for name, upstream in upstreams.items() if not upstream.ready()]
     if lacking:
         raise Problem(
             503,
@@ -38,7 +42,7 @@ def readyz(board: Board) -> Page:
     return 200, _JSON, json.dumps({"status": "ok"}).encode()
 
 
-def docs(routes: RouteTable) -> Page:
+def docs(routes: Iterable[Route]) -> Page:
     """Links to every service's documentation, as far as a public route leads there."""
     public = sorted(route.prefix for route in routes if route.public)
     items = [

@@ -91,6 +91,16 @@ class Endpoint:
             self.failures += 1
             self.failure_share += (1.0 - self.failure_share) * _FAILURE_DECAY
 
+    def abandoned(self, now_ns: int, latency_ns: int) -> None:
+        """A request that `began` was given up by us, after so long: no answer, and no fault of the replica's.
+
+        It would have taken at least as long, so that only a new peak is learnt.
+        """
+        self.active -= 1
+        if latency_ns > self.latency_ns:
+            self.latency_ns = latency_ns
+            self.latency_at_ns = now_ns
+
     def reported(self, report: LoadReport, now_ns: int) -> None:
         """The replica told its load, with an answer whose request has not `ended` yet, or in a probe's answer."""
         self.report = report

@@ -21,22 +21,23 @@ class RateLimiter:
         self._clock_ns = clock_ns
         self._max_callers = max_callers
         self._full_at: OrderedDict[str, int] = OrderedDict()
+        # The two fields of draft-ietf-httpapi-ratelimit-headers: the policy, and what is left of it.
+        policy = b'ratelimit-policy: "default";q=%d;w=%d' % (rate.burst, rate.window_s)
+        self._lines = policy.replace(b"%", b"%%") + b'\r\nratelimit: "default";r=%d;t=%d\r\n'
 
     def take(self, caller: str) -> Allowance:
         """Count one request of `caller`."""
         now = self._clock_ns()
-        full_at, allowance = take(self._full_at.get(caller, now), now, self._rate)
-        self._full_at[caller] = full_at
-        self._full_at.move_to_end(caller)
-        if len(self._full_at) > self._max_callers:
-            self._full_at.popitem(last=False)
+        buckets = self._full_at
+        buckets[caller], allowance = take(buckets.get(caller, now), now, self._rate)
+        buckets.move_to_end(caller)
+        if len(buckets) > self._max_callers:
+            buckets.popitem(last=False)
         return allowance
 
-    def headers(self, allowance: Allowance) -> list[tuple[bytes, bytes]]:
-        """The two fields of draft-ietf-httpapi-ratelimit-headers: the policy, and what is left of it."""
-        policy = f'"default";q={self._rate.burst};w={self._rate.window_s}'
-        state = f'"default";r={allowance.remaining};t={allowance.full_in_s}'
-        return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+    def lines(self, allowance: Allowance) -> bytes:
+        """The header lines that tell the caller."""
+        return self._lines % (allowance[1], allowance[2])
 
 
 def too_many_requests(allowance: Allowance) -> Problem:

@@ -3,50 +3,58 @@
 import asyncio
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx2
 
-from services.gateway.balancing.policy import Replica
-from services.gateway.resilience.board import Board
+from services.gateway.balancing.endpoint import Endpoint
 from services.gateway.resilience.health import HealthRule
+from services.gateway.resilience.upstream import Upstream
 
 # Several gateways started together must not knock at the same instants for ever.
 JITTER = 0.2
 
 
 class Prober:
-    """Runs the checks between `start` and `stop` and reports them to the board."""
+    """Runs the checks between `start` and `stop` and reports them to the upstreams."""
 
-    def __init__(self, board: Board, jitter: Callable[[], float] = random.random) -> None:
-        self._board = board
+    def __init__(self, jitter: Callable[[], float] = random.random) -> None:
         self._jitter = jitter
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[Endpoint, asyncio.Task[None]] = {}
 
     def start(self) -> None:
-        """Begin checking, at once: the first answers decide when the gateway is ready."""
+        """Get ready to check."""
         # A connection kept from the last check would prove less than a new one.
         limits = httpx2.Limits(max_keepalive_connections=0)
         # Replicas speak plain HTTP; an unused context spares loading the certificate store.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._transport = httpx2.AsyncHTTPTransport(limits=limits, verify=context, trust_env=False)
-        self._tasks = [asyncio.create_task(self._watch(*check)) for check in self._board.checks()]
+
+    def watch(self, upstreams: Mapping[str, Upstream]) -> None:
+        """Check these replicas from now on, new ones at once, and no others."""
+        wanted = {endpoint: one for one in upstreams.values() for endpoint in one.endpoints}
+        for gone in self._tasks.keys() - wanted.keys():
+            self._tasks.pop(gone).cancel()
+        for endpoint, upstream in wanted.items():
+            if endpoint not in self._tasks:
+                self._tasks[endpoint] = asyncio.create_task(self._watch(upstream, endpoint))
 
     async def stop(self) -> None:
         """Stop checking; nothing runs any more when this returns."""
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._transport.aclose()
 
-    async def _watch(self, replica: Replica, rule: HealthRule) -> None:
+    async def _watch(self, upstream: Upstream, endpoint: Endpoint) -> None:
         while True:
-            ok, reason = await self._ask(replica, rule)
-            self._board.observe(replica, ok, reason)
+            rule = upstream.rules.health  # a reload may have changed it
+            ok, reason = await self._ask(endpoint, rule)
+            upstream.observe(endpoint, ok, reason)
             await asyncio.sleep(rule.interval_s * (1 - JITTER / 2 + JITTER * self._jitter()))
 
-    async def _ask(self, replica: Replica, rule: HealthRule) -> tuple[bool, str]:
-        question = httpx2.Request("GET", f"http://{replica.address}{rule.path}")
+    async def _ask(self, endpoint: Endpoint, rule: HealthRule) -> tuple[bool, str]:
+        question = httpx2.Request("GET", f"http://{endpoint.replica.address}{rule.path}")
         try:
             # One bound over the whole check: httpx2's own time-out begins anew with every byte.
             async with asyncio.timeout(rule.timeout_s):

@@ -1,0 +1,591 @@
+"""One request on its way: from its head to the last byte of its answer, over as many attempts as it takes.
+
+Called back by the caller's connection and by those to the replicas; it never waits. What it decides by lies
+with the upstream (`resilience.upstream`), what it sends is put together here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from services.gateway.balancing.endpoint import Endpoint
+from services.gateway.forwarding.answer_head import CHUNKED, UNTIL_CLOSE, AnswerHead
+from services.gateway.forwarding.connection import UpstreamConnection
+from services.gateway.forwarding.pool import Pool
+from services.gateway.protocol.framing import LAST_CHUNK, chunk
+from services.gateway.protocol.request_head import VIA
+from services.gateway.resilience.ledger import (
+    BROKEN,
+    BUSY,
+    CLIENT_LEFT,
+    CUT_SHORT,
+    HEDGE_LOSER,
+    OK,
+    SERVER_ERROR,
+    TIMED_OUT,
+    UNAVAILABLE,
+    Outcome,
+    TurnedAway,
+)
+from services.gateway.resilience.retry_budget import RetryDecision
+from shared.problems import Problem, unavailable
+
+if TYPE_CHECKING:
+    from services.gateway.app import Gateway
+    from services.gateway.auth.keys import Caller
+    from services.gateway.protocol.client import ClientConnection
+    from services.gateway.protocol.request_head import RequestHead
+    from services.gateway.resilience.upstream import Upstream
+    from services.gateway.routing.destination import Destination
+    from services.gateway.timing.trace import Trace
+
+log = logging.getLogger("kontor.gateway")
+
+# A body up to this size is read whole before a replica is bothered with it, and can be sent a second time.
+KEEP_BYTES = 64 * 1024
+
+VIA_LINE = b"via: " + VIA + b"\r\n"
+_CLOSE_LINE = b"connection: close\r\n"
+_CHUNKED_LINE = b"transfer-encoding: chunked\r\n"
+# Trailers that a recipient could take for what they must not be (RFC 9110, 6.5.1).
+_NO_TRAILERS = (
+    b"transfer-encoding",
+    b"content-",
+    b"trailer",
+    b"host",
+    b"connection",
+    b"authorization",
+    b"set-cookie",
+    b"x-kontor-",
+    b"x-forwarded-",
+    b"cache-control",
+    b"te:",
+)
+
+
+class Exchange:
+    """Times are `perf_counter_ns` readings, 0 for what has not happened."""
+
+    __slots__ = (
+        "_began",
+        "_chunked_in",
+        "_chunked_out",
+        "_complete",
+        "_gateway",
+        "_kept",
+        "_kept_bytes",
+        "_moved_ns",
+        "_rival",
+        "_timer",
+        "_tried",
+        "_tunnel",
+        "attempts",
+        "caller",
+        "client",
+        "close",
+        "connection",
+        "deadline_ns",
+        "done_ns",
+        "error",
+        "fields",
+        "head",
+        "idempotent",
+        "is_head",
+        "key",
+        "onward",
+        "over",
+        "own_lines",
+        "received_ns",
+        "request_id",
+        "retries",
+        "route",
+        "status",
+        "target",
+        "template",
+        "trace",
+        "trace_line",
+        "upstream",
+        "waits",
+    )
+
+    def __init__(
+        self, gateway: "Gateway", client: "ClientConnection", head: "RequestHead", received_ns: int
+    ) -> None:
+        self._gateway = gateway
+        self.client = client
+        self.head = head
+        self.fields = fields = head.fields
+        self.received_ns = received_ns
+        self.is_head = head.method == b"HEAD"
+        self.close = head.http10 or fields.close
+        # Set by the pipeline
+        self.route: Destination | None = None
+        self.caller: Caller | None = None
+        self.template: str | None = None
+        self.target = head.target
+        self.request_id = b""
+        self.own_lines = b""
+        self.trace: Trace | None = None
+        self.upstream: Upstream
+        self.idempotent: bool
+        self.deadline_ns: int
+        self.key: bytes
+        self.trace_line: bytes
+        self.onward: bytes
+        # Set while it runs
+        self.connection: UpstreamConnection | None = None
+        self.status = 0
+        self.error = ""
+        self.over = False
+        self.attempts = 0
+        self.retries = 0
+        self.waits = False
+        self.done_ns = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._rival: UpstreamConnection | None = None
+        self._tried: tuple[Endpoint, ...] = ()
+        self._began = False
+        self._chunked_out = False
+        self._tunnel = False
+
+    # The request
+
+    def admit(self) -> bool:
+        """Take it through the pipeline up to the replicas; False when it was answered instead."""
+        return self._gateway.admit(self)
+
+    def start(self, body: bytes, complete: bool) -> None:
+        """Begin; `body` is all of it when `complete`, else more comes by `feed`."""
+        self._kept: list[bytes] | None = [body] if body else []
+        self._kept_bytes = len(body)
+        self._complete = complete
+        self._chunked_in = self.fields.body_length < 0
+        upstream = self.upstream
+        if upstream.enter(self) and not self._attempt(upstream.ledger.first):
+            self._turn_away(TurnedAway.NO_REPLICA, self._nobody())
+
+    def go(self) -> None:
+        """The upstream has a place for it at last."""
+        if not self._attempt(self.upstream.ledger.first):
+            self._turn_away(TurnedAway.NO_REPLICA, self._nobody())
+
+    def feed(self, data: bytes, complete: bool) -> None:
+        """More of the body, which is kept for another attempt while it is small."""
+        self._complete = complete
+        self.deadline_ns = perf_counter_ns() + self._timeout_ns
+        connection = self.connection
+        waiting = connection is None or connection.transport is None
+        if self._kept is not None:
+            self._kept.append(data)
+            self._kept_bytes += len(data)
+            if self._kept_bytes > KEEP_BYTES:
+                if waiting:
+                    self.client.pause()
+                if connection is not None:
+                    self._kept = None  # too much to be sent a second time
+        if connection is not None:
+            connection.send_more(self._framed(data, complete), complete=complete)
+
+    def _framed(self, data: bytes, complete: bool) -> bytes:
+        if not self._chunked_in:
+            return data
+        framed = chunk(data) if data else b""
+        return framed + LAST_CHUNK if complete else framed
+
+    @property
+    def _timeout_ns(self) -> int:
+        return self.route.timeout_ns if self.route is not None else 0
+
+    @property
+    def replayable(self) -> bool:
+        """Whether everything of the body that has arrived is still here."""
+        return self._kept is not None
+
+    # Attempts
+
+    def _attempt(self, enter: Callable[[], None]) -> bool:
+        """Send it to a replica that was not tried yet; False when there is none."""
+        now_ns = perf_counter_ns()
+        pool = self.upstream.pick(now_ns, self.key, self._tried)
+        if pool is None:
+            return False
+        enter()
+        self.attempts += 1
+        self._send(pool, now_ns)
+        return True
+
+    def _send(self, pool: Pool, now_ns: int) -> None:
+        span_id = b""
+        if self.trace is not None:
+            span_id, self.trace_line = self.trace.attempt(pool, self, now_ns)
+        token = pool.breaker.on_start(now_ns)
+        connection = pool.send(
+            self, self._request(pool), complete=self._complete, fresh=not self.idempotent, now_ns=now_ns
+        )
+        if connection is None:
+            self._found_no_connection(pool, token, span_id, now_ns)
+            return
+        connection.span_id = span_id
+        connection.token = token
+        if self.connection is None:
+            self.connection = connection
+        else:
+            self._rival = connection
+        if not self._complete:
+            self._make_way(connection)
+
+    def _request(self, pool: Pool) -> bytes:
+        """The head, and as much of the body as is here."""
+        data = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (
+            self.head.method,
+            self.target,
+            pool.host_line,
+            self.trace_line,
+            self.onward,
+        )
+        kept = self._kept
+        if kept:
+            return data + self._framed(b"".join(kept), self._complete)
+        return data + LAST_CHUNK if self._complete and self._chunked_in else data
+
+    def _make_way(self, connection: UpstreamConnection) -> None:
+        """What has arrived of the body is on its way: more may come."""
+        if self._kept_bytes > KEEP_BYTES:
+            self._kept = None
+        if connection.transport is not None:
+            self.client.resume()
+
+    def _found_no_connection(self, pool: Pool, token: int, span_id: bytes, now_ns: int) -> None:
+        detail = "all connections are in use"
+        self.upstream.ended(pool, token, now_ns, 0, BUSY)
+        if self.trace is not None:
+            self.trace.attempt_ended(span_id, now_ns, 0, BUSY, detail)
+        self._tried += (pool.endpoint,)
+        if self.connection is None:
+            self._after_failure(BUSY, detail)
+
+    def hedge(self) -> None:
+        """The answer takes longer than most: ask another replica as well."""
+        connection = self.connection
+        if self.over or self._began or connection is None or self._rival is not None:
+            return
+        if not (self._complete and self.replayable):
+            return
+        self._tried += (connection.pool.endpoint,)
+        self._attempt(self.upstream.hedged)
+
+    # The answer
+
+    def wants_whole(self, head: AnswerHead) -> bool:
+        return self.idempotent and self.replayable and head.length <= self.upstream.hold_bytes
+
+    def informed(self, connection: UpstreamConnection, head: AnswerHead) -> None:
+        if not self.head.http10 and not self._began:
+            self.client.transport.write(head.status_line + b"\r\n" + head.onward + b"\r\n")
+
+    def whole(self, connection: UpstreamConnection, head: AnswerHead, body: bytes) -> None:
+        now_ns = perf_counter_ns()
+        if head.status >= 500 and self._better_luck(connection, head, now_ns):
+            return
+        self._accept(connection, head, now_ns)
+        close = self.close or self.client.closing
+        self.client.transport.write(self._head_bytes(head, _CLOSE_LINE if close else b"") + body)
+        self._finish(now_ns, close)
+
+    def _head_bytes(self, head: AnswerHead, more: bytes) -> bytes:
+        """The answer's head as the caller gets it; `more` are lines of ours, or none."""
+        via = VIA_LINE if head.via is None else b"via: " + head.via + b", " + VIA + b"\r\n"
+        return b"%b\r\n%b%b%b%b\r\n" % (head.status_line, head.onward, via, self.own_lines, more)
+
+    def began(self, connection: UpstreamConnection, head: AnswerHead) -> None:
+        now_ns = perf_counter_ns()
+        self._began = True
+        self._moved_ns = now_ns
+        self._note(connection, head, now_ns)
+        self._drop_loser(connection, now_ns)
+        self.connection = connection
+        if self.client.unread:
+            self.close = True  # whether the rest of the request ever comes is not known
+        more = b""
+        if head.length in (CHUNKED, UNTIL_CLOSE):
+            if self.head.http10:
+                self.close = True
+            else:
+                self._chunked_out = True
+                more = _CHUNKED_LINE
+        if self.close or self.client.closing:
+            self.close = True
+            more += _CLOSE_LINE
+        self.client.transport.write(self._head_bytes(head, more))
+
+    def piece(self, data: bytes) -> None:
+        self._moved_ns = perf_counter_ns()
+        self.client.transport.write(chunk(data) if self._chunked_out else data)
+
+    def ended(self, connection: UpstreamConnection, trailers: list[bytes]) -> None:
+        now_ns = perf_counter_ns()
+        if self._chunked_out:
+            passed = [line for line in trailers if not line.lower().startswith(_NO_TRAILERS)]
+            self.client.transport.write(b"\r\n".join([b"0", *passed, b"", b""]) if passed else LAST_CHUNK)
+        self._settle(connection, now_ns, _outcome(self.status), status=self.status)
+        self._finish(now_ns, self.close)
+
+    def _accept(self, connection: UpstreamConnection, head: AnswerHead, now_ns: int) -> None:
+        """This is the answer: book it, and let go of whoever else was asked."""
+        self._note(connection, head, now_ns)
+        self._settle(connection, now_ns, _outcome(head.status), status=head.status)
+        if self._rival is not None:
+            self._drop_loser(connection, now_ns)
+
+    def _note(self, connection: UpstreamConnection, head: AnswerHead, now_ns: int) -> None:
+        self.status = head.status
+        load = head.found.get(b"endpoint-load-metrics")
+        if load is not None:
+            self.upstream.reported(connection.pool, load, now_ns)
+
+    def _drop_loser(self, winner: UpstreamConnection, now_ns: int) -> None:
+        for loser in (self.connection, self._rival):
+            if loser is not None and loser is not winner:
+                self._settle(loser, now_ns, HEDGE_LOSER)
+                loser.abandon()
+        self._rival = None
+
+    # What goes wrong
+
+    def failed(self, connection: UpstreamConnection, outcome: Outcome, detail: str) -> None:
+        now_ns = perf_counter_ns()
+        self._settle(connection, now_ns, outcome, detail)
+        if self._began:
+            self._cut(detail, now_ns)
+            return
+        self._tried += (connection.pool.endpoint,)
+        if self._forget(connection):
+            return  # the other attempt is still under way
+        # What was held back has not begun for the caller.
+        self._after_failure(BROKEN if outcome == CUT_SHORT else outcome, detail)
+
+    def _forget(self, connection: UpstreamConnection) -> bool:
+        """Whether another attempt is left."""
+        if connection is self._rival:
+            self._rival = None
+        elif connection is self.connection:
+            self.connection, self._rival = self._rival, None
+        return self.connection is not None
+
+    def _better_luck(self, connection: UpstreamConnection, head: AnswerHead, now_ns: int) -> bool:
+        """Whether this answer is left unused because another attempt is, or will be, under way."""
+        outcome = _outcome(head.status)
+        endpoint = connection.pool.endpoint
+        decision = None
+        if self._rival is None:
+            if not self.upstream.others((*self._tried, endpoint)):
+                return False
+            decision = self.upstream.decide(self, outcome, now_ns)
+            if not decision.allowed:
+                return False
+        self._settle(connection, now_ns, outcome, status=head.status)
+        self._tried += (endpoint,)
+        if not self._forget(connection) and decision is not None:
+            self._retry_in(decision)
+        return True
+
+    def _after_failure(self, outcome: Outcome, detail: str) -> None:
+        decision = self.upstream.decide(self, outcome, perf_counter_ns())
+        if decision.allowed:
+            self._retry_in(decision)
+        else:
+            log.debug("%s (%s)", decision.reason, detail)
+            self.refuse(self._problem(outcome))
+
+    def _retry_in(self, decision: RetryDecision) -> None:
+        if self.trace is not None:
+            self.trace.event("retry", perf_counter_ns(), {"crm.retry.reason": decision.reason})
+        if decision.wait_ns:
+            self._timer = asyncio.get_running_loop().call_later(decision.wait_ns / 1e9, self._retry)
+        else:
+            self._retry()
+
+    def _retry(self) -> None:
+        self._timer = None
+        self.retries += 1
+        if self._attempt(self.upstream.retried):
+            return
+        # The same replica again is better than nobody: it may have closed just that connection.
+        self._tried = ()
+        if not self._attempt(self.upstream.retried):
+            self.refuse(self._nobody())
+
+    def expire(self, now_ns: int) -> None:
+        """Called several times a second: has it taken too long?"""
+        if self._tunnel:
+            return
+        if self._began:
+            stalled = now_ns - self._moved_ns > self._timeout_ns and not self.client.full
+            if stalled and self.connection is not None:
+                connection = self.connection
+                self._settle(connection, now_ns, TIMED_OUT)
+                connection.abandon()
+                self._cut("the replica fell silent in the middle of its answer", now_ns)
+        elif now_ns > self.deadline_ns and not self.client.unread:
+            if self.waits:
+                self._turn_away(TurnedAway.TOO_LATE, self._problem(TIMED_OUT))
+                return
+            self._abandon_all(now_ns, TIMED_OUT)
+            self.refuse(self._problem(TIMED_OUT))
+
+    def client_left(self) -> None:
+        """The caller has gone: stop the work for it at once."""
+        now_ns = perf_counter_ns()
+        self.error = "client_left"
+        if self.waits:
+            self.upstream.leave(self)
+            self.upstream.ledger.turned_away(TurnedAway.CLIENT_LEFT)
+        self._abandon_all(now_ns, CLIENT_LEFT)
+        self._end(now_ns)
+
+    def refuse(self, problem: Problem) -> None:
+        """Answer it ourselves with a problem."""
+        now_ns = perf_counter_ns()
+        if self.over:
+            return
+        self._abandon_all(now_ns, CLIENT_LEFT)
+        if self._began:
+            self._cut(problem.title, now_ns)
+            return
+        self.status = problem.status
+        self.error = problem.code
+        close = self.close or self.client.closing or self.client.unread
+        self.client.transport.write(self._gateway.problem(self, problem, close))
+        self._finish(now_ns, close)
+
+    def answer(self, status: int, content_type: bytes, body: bytes) -> None:
+        """Answer it ourselves with one of our own pages."""
+        now_ns = perf_counter_ns()
+        self.status = status
+        close = self.close or self.client.closing or self.client.unread
+        self.client.transport.write(self._gateway.page(self, status, content_type, body, close))
+        self._finish(now_ns, close)
+
+    def _turn_away(self, reason: TurnedAway, problem: Problem) -> None:
+        if self.waits:
+            self.upstream.leave(self)
+        self.upstream.ledger.turned_away(reason)
+        self.refuse(problem)
+
+    def turned_away(self, problem: Problem) -> None:
+        """The upstream has no place for it."""
+        self._turn_away(TurnedAway.OVERLOADED, problem)
+
+    def _abandon_all(self, now_ns: int, outcome: Outcome) -> None:
+        for connection in (self.connection, self._rival):
+            if connection is not None:
+                self._settle(connection, now_ns, outcome)
+                connection.abandon()
+        self.connection = self._rival = None
+
+    def _cut(self, detail: str, now_ns: int) -> None:
+        """Part of the answer is with the caller already: nobody may take it for the whole."""
+        log.warning("the answer ended before its end: %s", detail)
+        self.error = "cut_short"
+        self.connection = None
+        self._end(now_ns)
+        self.client.cut()
+
+    # Back-pressure
+
+    def client_full(self) -> None:
+        """The caller does not keep up with the answer."""
+        if self._began and self.connection is not None and not self.connection.transport.is_closing():
+            self.connection.transport.pause_reading()
+
+    def client_ready(self) -> None:
+        """It does again."""
+        self._moved_ns = perf_counter_ns()
+        if self._began and self.connection is not None and not self.connection.transport.is_closing():
+            self.connection.transport.resume_reading()
+
+    def upstream_full(self) -> None:
+        self.client.pause()
+
+    def upstream_ready(self) -> None:
+        self.client.resume()
+
+    # Tunnels
+
+    def switched(self, connection: UpstreamConnection, head: AnswerHead, data: bytes) -> None:
+        """101: from here on the bytes are the two ends' own (RFC 9110, 7.8)."""
+        now_ns = perf_counter_ns()
+        if self.fields.upgrade is None:
+            self.failed(connection, BROKEN, "the replica switched protocols without being asked")
+            connection.abandon()
+            return
+        self._note(connection, head, now_ns)
+        self._drop_loser(connection, now_ns)
+        self.connection = connection
+        self._began = self._tunnel = True
+        upgrade = head.found.get(b"upgrade", self.fields.upgrade)
+        more = b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n"
+        self.client.transport.write(self._head_bytes(head, more) + data)
+        self.client.become_tunnel()
+
+    def tunnel(self, data: bytes) -> None:
+        """What the caller says through the tunnel."""
+        if self.connection is not None:
+            self.connection.send_more(data, complete=False)
+
+    def tunnel_ended(self) -> None:
+        """The caller says no more."""
+        if self.connection is not None:
+            self.connection.transport.write_eof()
+
+    # The end
+
+    def _settle(
+        self, connection: UpstreamConnection, now_ns: int, outcome: Outcome, detail: str = "", status: int = 0
+    ) -> None:
+        """Book the end of one attempt."""
+        latency_ns = now_ns - connection.asked_ns
+        self.upstream.ended(connection.pool, connection.token, now_ns, latency_ns, outcome)
+        if self.trace is not None:
+            self.trace.attempt_ended(connection.span_id, now_ns, status, outcome, detail)
+
+    def _finish(self, now_ns: int, close: bool) -> None:
+        self._end(now_ns)
+        self.client.over(close, now_ns)
+
+    def _end(self, now_ns: int) -> None:
+        self.over = True
+        self.done_ns = now_ns
+        if self._timer is not None:
+            self._timer.cancel()
+        self.connection = None
+        self._gateway.finished(self)
+
+    def _problem(self, outcome: Outcome) -> Problem:
+        name = self.upstream.name
+        if outcome == TIMED_OUT:
+            seconds = self._timeout_ns / 1e9
+            return Problem(
+                504, "upstream_timeout", "Gateway timeout", f"{name} did not answer within {seconds:g} s."
+            )
+        if outcome == BUSY:
+            return unavailable(f"All connections to {name} are in use.")
+        if outcome == Outcome.REFUSED:
+            return self._nobody()
+        return Problem(
+            502,
+            "upstream_broke",
+            "Bad gateway",
+            f"{name} closed the connection before its answer.",
+        )
+
+    def _nobody(self) -> Problem:
+        return unavailable(f"No replica of {self.upstream.name} can take requests at the moment.")
+
+
+def _outcome(status: int) -> Outcome:
+    if status < 500:
+        return OK
+    return UNAVAILABLE if status in (502, 503, 504) else SERVER_ERROR

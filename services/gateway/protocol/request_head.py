@@ -1,0 +1,332 @@
+"""A request's head, read strictly (RFC 9112). Pure.
+
+What two readers could understand differently is refused: the first mistake of a gateway is to let a request
+through whose end the service sees elsewhere. Everything accepted here is accepted, with the same meaning, by
+the parser the services use; a test compares the two.
+"""
+
+import re
+from typing import Final
+
+from services.gateway.protocol.fields import (
+    DROP,
+    HOP_BY_HOP,
+    PASS,
+    BadFieldError,
+    LineReader,
+    tokens,
+    without,
+)
+from shared.problems import Problem
+
+# Origin form with any visible character but `#`: what clients really send in a query is not always RFC 3986.
+_REQUEST_LINE: Final = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) (/[\x21\x22\x24-\x7e]*) HTTP/1\.([01])"
+)
+_ABSOLUTE_LINE: Final = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) (?i:https?)://([^/?#\s]+)(/?[\x21\x22\x24-\x7e]*) HTTP/1\.([01])"
+)
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+# As the common clients write them, anywhere but in the first line, and with nothing but what they may hold.
+_REQUEST_ID_LINE: Final = re.compile(rb"\r\n[Xx]-[Rr]equest-[Ii][Dd]: ([\x21-\x7e]{1,128})(?=\r\n|\Z)")
+_TRACEPARENT_LINE: Final = re.compile(rb"\r\ntraceparent: ([0-9a-f-]{55})(?=\r\n|\Z)")
+VIA: Final = b"1.1 kontor"
+_LENGTH: Final = re.compile(rb"[0-9]{1,15}")
+_VERSION: Final = re.compile(rb".* HTTP/[0-9](?:\.[0-9])?")
+
+# The fields the gateway reads itself, and whether they are passed on as they came.
+_NOTED: Final = {
+    b"host": False,
+    b"authorization": False,
+    b"x-api-key": False,
+    b"x-request-id": False,
+    b"traceparent": False,
+    b"tracestate": False,
+    b"idempotency-key": True,
+    b"connection": False,
+    b"content-length": False,
+    b"transfer-encoding": False,
+    b"expect": False,
+    b"upgrade": False,
+    b"via": False,
+    b"forwarded": False,
+    b"x-forwarded-for": False,
+    b"x-forwarded-proto": False,
+    b"x-forwarded-host": False,
+    b"x-kontor-timeout-ms": False,
+}
+# Of those, what ordinary requests carry; anything else makes the head `unusual` and is looked at more closely.
+_USUAL: Final = frozenset(
+    {b"host", b"authorization", b"x-api-key", b"x-request-id", b"traceparent", b"idempotency-key"}
+)
+_NEVER_THE_SAME: Final = frozenset({b"x-request-id", b"traceparent", b"tracestate", b"idempotency-key"})
+_ONCE: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
+
+
+def _check_host(value: bytes) -> None:
+    if _HOST.fullmatch(value) is None:
+        raise BadFieldError("the Host header names no host")
+
+
+READER: Final = LineReader(
+    _NOTED,
+    dropped=HOP_BY_HOP | {b"x-real-ip"},
+    # What a service believes because we say it, nobody outside may say.
+    dropped_prefixes=(b"x-forwarded-", b"x-kontor-"),
+    unique={
+        b"traceparent",
+        b"tracestate",
+        b"x-request-id",
+        b"idempotency-key",
+        b"if-none-match",
+        b"if-match",
+        b"cookie",
+    },
+    silent={b"connection:keep-alive"},
+    checks={b"host": _check_host},
+)
+
+
+class RequestFields:
+    """The header lines of a request, read; never changed, as requests with the very same lines share one.
+
+    `found` are the fields the gateway reads itself, by lower-case name; `lines` those to pass on, and `onward`
+    is all of it that a replica gets, whoever sent it: those lines, the framing, `Via` and the caller's `Host`.
+    `body_length` is -1 for a chunked body. `upgrade` names the protocol the connection shall be switched to.
+    """
+
+    __slots__ = (
+        "authorization",
+        "body_length",
+        "close",
+        "expects_continue",
+        "found",
+        "idempotency_key",
+        "lines",
+        "onward",
+        "two_credentials",
+        "upgrade",
+    )
+
+    def __init__(self, lines: list[bytes], found: dict[bytes, bytes]) -> None:
+        self.lines = lines
+        self.found = found
+        self.authorization = found.get(b"authorization", b"")
+        self.two_credentials = b"x-api-key" in found
+        self.idempotency_key = b"idempotency-key" in found
+        self.close = False
+        self.body_length = 0
+        self.expects_continue = False
+        self.upgrade: bytes | None = None
+        self.onward = b""
+
+
+class RequestHead:
+    """The head of one request. `target` is in origin form, as sent; `request_id` and `traceparent` are the
+    caller's own, which differ from request to request and are therefore no part of `fields`.
+    """
+
+    __slots__ = ("fields", "http10", "method", "request_id", "target", "traceparent")
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        http10: bool,
+        fields: RequestFields,
+        request_id: bytes | None,
+        traceparent: bytes | None,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.http10 = http10
+        self.fields = fields
+        self.request_id = request_id
+        self.traceparent = traceparent
+
+    @property
+    def path(self) -> bytes:
+        """The target without its query."""
+        return self.target.partition(b"?")[0]
+
+    @property
+    def query(self) -> bytes:
+        """What follows the first question mark."""
+        return self.target.partition(b"?")[2]
+
+    @property
+    def close(self) -> bool:
+        """Whether the connection ends with the answer."""
+        return self.http10 or self.fields.close
+
+
+# Requests of one client repeat their header block, but for lines that are made for each.
+_blocks: dict[bytes, RequestFields] = {}
+_MOST_BLOCKS = 4096
+_LONGEST_BLOCK = 1024
+
+
+def parse_request_head(block: bytes) -> RequestHead:
+    """The head in `block`, which is everything before the empty line. Raises the `Problem` it is refused with."""
+    first, _, header = block.partition(b"\r\n")
+    match = _REQUEST_LINE.fullmatch(first)
+    if match is None:
+        return _parse_unusual_line(first, header)
+    method, target, minor = match.groups()
+    request_id = traceparent = None
+    fields = _blocks.get(header)
+    if fields is None:
+        fields, request_id, traceparent = _parse_new_block(header)
+    if minor == b"0":
+        _check_http10(fields)
+        return RequestHead(method, target, True, fields, request_id, traceparent)
+    if b"host" not in fields.found:
+        raise malformed("a Host header is needed")
+    return RequestHead(method, target, False, fields, request_id, traceparent)
+
+
+def _parse_new_block(header: bytes) -> tuple[RequestFields, bytes | None, bytes | None]:
+    """A header block that is new, perhaps only for the two lines that clients make for each request."""
+    rest, request_id = _cut(header, _REQUEST_ID_LINE)
+    rest, traceparent = _cut(rest, _TRACEPARENT_LINE)
+    fields = _blocks.get(rest)
+    if fields is None:
+        try:
+            fields = _parse_fields(rest)
+        except BadFieldError as error:
+            raise malformed(str(error)) from error
+        if not fields.found.keys() & _NEVER_THE_SAME and len(rest) <= _LONGEST_BLOCK:
+            if len(_blocks) >= _MOST_BLOCKS:
+                _blocks.clear()
+            _blocks[rest] = fields
+    found = fields.found
+    # Written another way, or a second time: then it is among the others, and two are none.
+    if b"x-request-id" in found:
+        request_id = found[b"x-request-id"] if request_id is None else b""
+    if b"traceparent" in found:
+        traceparent = found[b"traceparent"] if traceparent is None else b""
+    return fields, request_id, traceparent
+
+
+def _cut(header: bytes, line: re.Pattern[bytes]) -> tuple[bytes, bytes | None]:
+    """The header without the first such line, and that line's value."""
+    match = line.search(header)
+    if match is None:
+        return header, None
+    return header[: match.start()] + header[match.end() :], match[1]
+
+
+def _parse_fields(header: bytes) -> RequestFields:
+    passed: list[bytes] = []
+    found: dict[bytes, bytes] = {}
+    known, keep = READER.known.get, passed.append
+    for line in header.split(b"\r\n") if header else ():
+        verdict = known(line) or READER.learn(line)
+        if verdict is PASS:
+            keep(line)
+            continue
+        if verdict is DROP:
+            continue
+        name, value, passed_on = verdict
+        if name in found:
+            if name in _ONCE:
+                raise malformed(f"{name.decode()} appears more than once")
+            value = found[name] + b", " + value
+        found[name] = value
+        if passed_on:
+            keep(line)
+    fields = RequestFields(passed, found)
+    if not found.keys() <= _USUAL:
+        _note_unusual(fields)
+    fields.onward = _onward(fields)
+    return fields
+
+
+def _onward(fields: RequestFields) -> bytes:
+    found = fields.found
+    lines = [*fields.lines, b"X-Forwarded-Host: " + found.get(b"host", b"")]
+    lines.append(b"Via: " + found[b"via"] + b", " + VIA if b"via" in found else b"Via: " + VIA)
+    if fields.body_length < 0:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif b"content-length" in found:
+        lines.append(b"Content-Length: " + found[b"content-length"])
+    if fields.upgrade is not None:
+        lines += (b"Connection: Upgrade", b"Upgrade: " + fields.upgrade)
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+def _check_http10(fields: RequestFields) -> None:
+    if b"transfer-encoding" in fields.found:
+        raise malformed("HTTP/1.0 knows no Transfer-Encoding")
+    if fields.upgrade is not None:
+        raise malformed("HTTP/1.0 knows no Upgrade")
+
+
+def _note_unusual(fields: RequestFields) -> None:
+    found = fields.found
+    _note_framing(fields)
+    if b"connection" in found:
+        _note_connection(fields)
+    expect = found.get(b"expect")
+    if expect is not None:
+        if expect.lower() != b"100-continue":
+            raise Problem(417, "unknown_expectation", "Expectation failed", "Only 100-continue is known.")
+        fields.expects_continue = fields.body_length != 0
+
+
+def _note_framing(fields: RequestFields) -> None:
+    length = fields.found.get(b"content-length")
+    coding = fields.found.get(b"transfer-encoding")
+    if coding is not None:
+        if length is not None:
+            raise malformed("Content-Length and Transfer-Encoding contradict each other")
+        if coding.lower() != b"chunked":
+            raise Problem(
+                501, "unknown_coding", "Not implemented", "Only the chunked transfer coding is known."
+            )
+        fields.body_length = -1
+    elif length is not None:
+        if _LENGTH.fullmatch(length) is None:
+            raise malformed("Content-Length is not a plain number")
+        fields.body_length = int(length)
+
+
+def _note_connection(fields: RequestFields) -> None:
+    found = fields.found
+    options = set(tokens(found[b"connection"]))
+    if b"close" in options:
+        fields.close = True
+    # Inside another protocol, h2c above all, requests would pass by routing, keys and limits.
+    if b"upgrade" in options and found.get(b"upgrade", b"").lower() == b"websocket":
+        if fields.body_length:
+            raise malformed("an upgrade request has no body")
+        fields.upgrade = found[b"upgrade"]
+    # The length is not the connection's, whatever a header says: without it the body would be a new request.
+    nominated = frozenset(options - {b"close", b"keep-alive", b"upgrade", b"content-length", b"host"})
+    if nominated:
+        fields.lines = without(fields.lines, nominated)
+    if b"idempotency-key" in nominated and fields.idempotency_key:
+        fields.idempotency_key = False  # a replica that does not see the key would do the work again
+
+
+def _parse_unusual_line(first: bytes, header: bytes) -> RequestHead:
+    """Absolute form, or a refusal that says what is wrong."""
+    match = _ABSOLUTE_LINE.fullmatch(first)
+    if match is not None:
+        method, authority, path, minor = match.groups()
+        target = path if path[:1] == b"/" else b"/" + path
+        head = parse_request_head(b"%b %b HTTP/1.%b\r\n%b" % (method, target, minor, header))
+        if authority.lower() != head.fields.found.get(b"host", b"").lower():
+            # RFC 9112, 3.2.2 has the target win; a service that looks at Host would see another name.
+            raise malformed("the request's target and its Host header disagree")
+        return head
+    if _VERSION.fullmatch(first) is not None and not first.endswith((b"HTTP/1.1", b"HTTP/1.0")):
+        raise Problem(505, "unknown_version", "HTTP version not supported", "HTTP/1.1 is spoken here.")
+    if first.startswith(b"CONNECT ") or first.startswith(b"OPTIONS * "):
+        raise Problem(501, "not_a_resource", "Not implemented", "Only resources are served here.")
+    raise malformed("the request line is not one")
+
+
+def malformed(detail: str) -> Problem:
+    """400 for what is no HTTP, or could be taken for two different requests."""
+    return Problem(400, "malformed_request", "Malformed request", f"Invalid HTTP: {detail}.")
