@@ -11,7 +11,11 @@ from services.gateway.config.upstreams import UpstreamSection
 from services.gateway.config.values import Count, Name, Network, Seconds
 from services.gateway.documents import Document, Location, Section
 from services.gateway.limits.sizes import SizeLimits
+from services.gateway.limits.timeouts import Timeouts
 from services.gateway.limits.token_bucket import Rate
+from services.gateway.resilience.client_connections import ClientConnectionRule
+
+_CLIENTS = ClientConnectionRule()
 
 
 class AuthSection(Section):
@@ -26,12 +30,33 @@ class LimitsSection(Section):
     max_header_bytes: Annotated[int, Field(ge=1024, le=65_536)] = SizeLimits().max_header_bytes
     max_body_bytes: Annotated[int, Field(ge=0)] = SizeLimits().max_body_bytes
     head_timeout_s: Seconds = 10.0
+    body_timeout_s: Seconds = 30.0
     idle_timeout_s: Seconds = 75.0
+    connections: Count = _CLIENTS.max_total
+    connections_per_client: Count = _CLIENTS.max_per_client
+    ipv6_prefix_bits: Annotated[int, Field(ge=32, le=128)] = _CLIENTS.ipv6_prefix_bits
     max_pipelined_bytes: Annotated[int, Field(ge=1024, le=16 * 1024**2)] = 65_536
 
     def sizes(self) -> SizeLimits:
         """The bounds on a request."""
         return SizeLimits(self.max_header_bytes, self.max_body_bytes)
+
+    def clients(self, trusted_proxies: tuple[Network, ...]) -> ClientConnectionRule:
+        """The bounds on connections; trusted proxies that are named by their address speak for many clients."""
+        return ClientConnectionRule(
+            max_per_client=self.connections_per_client,
+            max_total=self.connections,
+            ipv6_prefix_bits=self.ipv6_prefix_bits,
+            exempt=frozenset(str(one.network_address) for one in trusted_proxies if one.num_addresses == 1),
+        )
+
+    def timeouts(self) -> Timeouts:
+        """The patience with a caller."""
+        return Timeouts(
+            head_ns=round(self.head_timeout_s * 1e9),
+            body_ns=round(self.body_timeout_s * 1e9),
+            idle_ns=round(self.idle_timeout_s * 1e9),
+        )
 
 
 class RateSection(Section):

@@ -15,10 +15,13 @@ from services.gateway.config.upstreams import UpstreamSection
 from services.gateway.discovery.rules import SourceRule, StaticRule
 from services.gateway.documents import parse_document
 from services.gateway.documents.reading import read_text
+from services.gateway.forwarding.pool import ConnectionsRule
 from services.gateway.limits.sizes import SizeLimits
+from services.gateway.limits.timeouts import Timeouts
 from services.gateway.limits.token_bucket import Rate
 from services.gateway.resilience.adaptive_limit import LimitRule
 from services.gateway.resilience.breaker import BreakerRule
+from services.gateway.resilience.client_connections import ClientConnectionRule
 from services.gateway.resilience.concurrency import QueueRule
 from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.health import HealthRule
@@ -48,31 +51,25 @@ class UpstreamPlan:
     retry: RetryRule
     hedging: HedgingRule | None
     budget: BudgetRule
-
-
-@dataclass(frozen=True, slots=True)
-class ClientLimits:
-    """Bounds on one connection of a caller: times in seconds.
-
-    `head_timeout_s`: from a request's first byte to the end of its head; `idle_timeout_s`: between two
-    requests; `max_pipelined_bytes`: of requests that wait for the one before them.
-    """
-
-    head_timeout_s: float
-    idle_timeout_s: float
-    max_pipelined_bytes: int
+    connections: ConnectionsRule
+    hold_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the pipeline works with. `workers`: processes, `None` for one on each CPU."""
+    """What the pipeline works with. `workers`: processes, `None` for one on each CPU.
+
+    `max_pipelined_bytes`: of requests that wait for the one before them on their connection.
+    """
 
     routes: RouteTable
     upstreams: Mapping[str, UpstreamPlan]
     limits: SizeLimits
     rate: Rate
     rate_limited: bool
-    clients: ClientLimits
+    timeouts: Timeouts
+    clients: ClientConnectionRule
+    max_pipelined_bytes: int
     auth: Literal["keys", "none"]
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     workers: int | None
@@ -102,11 +99,9 @@ def read(text: str, source: str, folder: Path) -> Snapshot:
         limits=document.limits.sizes(),
         rate=document.rate_limit.rate(),
         rate_limited=document.rate_limit.enabled,
-        clients=ClientLimits(
-            head_timeout_s=document.limits.head_timeout_s,
-            idle_timeout_s=document.limits.idle_timeout_s,
-            max_pipelined_bytes=document.limits.max_pipelined_bytes,
-        ),
+        clients=document.limits.clients(document.trusted_proxies),
+        timeouts=document.limits.timeouts(),
+        max_pipelined_bytes=document.limits.max_pipelined_bytes,
         auth=document.auth.mode,
         trusted_proxies=document.trusted_proxies,
         workers=document.workers,
@@ -130,4 +125,6 @@ def _plan(name: str, section: UpstreamSection, folder: Path) -> UpstreamPlan:
         retry=section.retries.rule(),
         hedging=hedging_rule(section.hedging),
         budget=section.retry_budget.rule(),
+        connections=section.connections.rule(),
+        hold_bytes=section.hold_bytes,
     )

@@ -27,6 +27,7 @@ from services.gateway.config.values import (
 )
 from services.gateway.discovery.rules import DnsRule, FileRule, SourceRule, StaticRule
 from services.gateway.documents import Section
+from services.gateway.forwarding.pool import ConnectionsRule
 from services.gateway.resilience.adaptive_limit import LimitRule
 from services.gateway.resilience.breaker import BreakerRule
 from services.gateway.resilience.concurrency import QueueRule
@@ -37,6 +38,7 @@ from services.gateway.resilience.retry_budget import BudgetRule
 _SECOND_NS = 1_000_000_000
 
 # Where the defaults stand.
+_CONNECTIONS = ConnectionsRule()
 _HEALTH = HealthRule()
 _EJECTION = EjectionRule()
 _BREAKER = BreakerRule()
@@ -132,6 +134,19 @@ Replicas = Annotated[
         custom_error_message="must be a list of replicas, {dns: …} or {file: …}",
     ),
 ]
+
+
+class ConnectionsSection(Section):
+    """An upstream's `connections`, of one gateway process."""
+
+    max_per_replica: Count = _CONNECTIONS.max_per_replica
+    idle: CountOrNone = _CONNECTIONS.idle
+    keep_s: Seconds = _CONNECTIONS.keep_s
+    connect_timeout_s: Seconds = _CONNECTIONS.connect_timeout_s
+
+    def rule(self) -> ConnectionsRule:
+        """As the pools take it."""
+        return ConnectionsRule(**self.model_dump())
 
 
 class HealthSection(Section):
@@ -255,6 +270,8 @@ class UpstreamSection(Section):
     retries: RetriesSection = RetriesSection()
     hedging: Hedging = HedgingSection()
     retry_budget: RetryBudgetSection = RetryBudgetSection()
+    connections: ConnectionsSection = ConnectionsSection()
+    hold_bytes: Annotated[int, Field(ge=0, le=16 * 1024**2)] = 32 * 1024
 
     def source(self, name: str, folder: Path) -> SourceRule:
         """Where the replicas of the upstream `name` come from; files are looked for in `folder`."""

@@ -18,6 +18,7 @@ from services.gateway.config.routes import Failure, HedgingSection, PolicyName, 
 from services.gateway.config.upstreams import (
     BreakerSection,
     ConcurrencySection,
+    ConnectionsSection,
     EjectionSection,
     HealthSection,
     QueueSection,
@@ -26,16 +27,20 @@ from services.gateway.config.upstreams import (
 )
 from services.gateway.discovery.rules import DnsRule, FileRule, StaticRule
 from services.gateway.documents import DocumentError
+from services.gateway.forwarding.pool import ConnectionsRule
 from services.gateway.limits.sizes import SizeLimits
+from services.gateway.limits.timeouts import Timeouts
 from services.gateway.limits.token_bucket import Rate
 from services.gateway.resilience.adaptive_limit import LimitRule
 from services.gateway.resilience.breaker import BreakerRule
+from services.gateway.resilience.client_connections import ClientConnectionRule
 from services.gateway.resilience.concurrency import Priority, QueueRule
 from services.gateway.resilience.ejection import EjectionRule
 from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.hedging import HedgingRule
 from services.gateway.resilience.ledger import Outcome
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
+from services.gateway.resilience.upstream import UpstreamRules
 from services.gateway.routing.policy import HashOn, Route
 
 PLAIN: dict[str, Any] = {
@@ -84,6 +89,8 @@ def test_what_is_not_said() -> None:
     assert (plan.name, plan.audience, plan.policy) == ("customers", "customers", DEFAULT_POLICY)
     assert (plan.health, plan.breaker) == (HealthRule(), BreakerRule())
     assert (plan.retry, plan.budget, plan.balancer) == (RetryRule(), BudgetRule(), BalancerRules())
+    assert plan.connections == ConnectionsRule()
+    assert plan.hold_bytes == UpstreamRules("customers", "customers").hold_bytes
     assert (made.limits, made.rate, made.rate_limited) == (SizeLimits(), Rate(), True)
     assert (made.workers, made.auth, made.trusted_proxies) == (None, "keys", ())
 
@@ -92,12 +99,15 @@ def test_sections_default_to_what_the_rules_default_to() -> None:
     assert HealthSection().rule() == HealthRule()
     assert EjectionSection().rule() == EjectionRule()
     assert BreakerSection().rule() == BreakerRule()
+    assert ConnectionsSection().rule() == ConnectionsRule()
     assert HedgingSection().rule() == HedgingRule()
     assert ConcurrencySection().rule() == LimitRule()
     assert QueueSection().rule() == QueueRule()
     assert RetriesSection().rule() == RetryRule()
     assert RetryBudgetSection().rule() == BudgetRule()
     assert LimitsSection().sizes() == SizeLimits()
+    assert LimitsSection().clients(()) == ClientConnectionRule()
+    assert LimitsSection().timeouts() == Timeouts()
     replica = {"host": "a", "port": 1}
     assert UpstreamSection.model_validate({"replicas": (replica,)}).balancer_rules() == BalancerRules()
     found = UpstreamSection.model_validate({"replicas": {"dns": {"name": "x", "port": 1}}})
@@ -120,7 +130,8 @@ def test_the_whole() -> None:
     assert (made.workers, made.auth, made.rate_limited) == (3, "none", False)
     assert made.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     assert made.limits == SizeLimits(max_header_bytes=2048)
-    assert made.clients.idle_timeout_s == 5
+    assert made.clients == ClientConnectionRule(exempt=frozenset({"::1"}))
+    assert made.timeouts == Timeouts(idle_ns=5_000_000_000)
     assert snapshot(workers="auto").workers is None
 
 

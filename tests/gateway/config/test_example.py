@@ -15,7 +15,7 @@ from services.gateway.documents.strict_yaml import read_yaml
 
 EXAMPLE = Path(gateway.__file__).with_name("example.yaml")
 # `# field: value` is a default; other comments are for people.
-_DEFAULT = re.compile(r"^(\s*)# (\s*[a-z_]+:( .*)?)$")
+_DEFAULT = re.compile(r"^(\s*)# (\s*[a-z0-9_]+:( .*)?)$")
 
 
 def with_defaults() -> str:
