@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Discriminator, Field, Tag
 
 from services.gateway.config.values import (
+    MAPPING_OR_FALSE,
     Count,
     FieldName,
     HostPattern,
@@ -110,20 +111,9 @@ class HedgingSection(Section):
         return HedgingRule(**self.model_dump())
 
 
-def _hedged_or_not(content: Any) -> str | None:
-    if isinstance(content, dict | HedgingSection):
-        return "<mapping>"
-    return "<false>" if content is False else None
-
-
 # `false` rather than `off`, which YAML 1.2 takes for text.
 Hedging = Annotated[
-    Annotated[HedgingSection, Tag("<mapping>")] | Annotated[Literal[False], Tag("<false>")],
-    Discriminator(
-        _hedged_or_not,
-        custom_error_type="hedging",
-        custom_error_message="must be a mapping, or false for none",
-    ),
+    Annotated[HedgingSection, Tag("<mapping>")] | Annotated[Literal[False], Tag("<false>")], MAPPING_OR_FALSE
 ]
 
 

@@ -17,7 +17,6 @@ from services.gateway.documents import parse_document
 from services.gateway.documents.reading import read_text
 from services.gateway.forwarding.pool import ConnectionsRule
 from services.gateway.limits.sizes import SizeLimits
-from services.gateway.limits.timeouts import Timeouts
 from services.gateway.limits.token_bucket import Rate
 from services.gateway.resilience.adaptive_limit import LimitRule
 from services.gateway.resilience.breaker import BreakerRule
@@ -34,7 +33,8 @@ from services.gateway.routing.policy import RouteTable
 class UpstreamPlan:
     """How an upstream is found, balanced and protected; `audience` is whom a token for it is meant for.
 
-    `replicas` are those that the document itself lists: none where `source` finds them.
+    `replicas` are those that the document itself lists: none where `source` finds them. Without a `limit` as
+    many requests may be under way as there are, and nobody queues.
     """
 
     name: str
@@ -46,7 +46,7 @@ class UpstreamPlan:
     balancer: BalancerRules
     ejection: EjectionRule
     breaker: BreakerRule
-    limit: LimitRule
+    limit: LimitRule | None
     queue: QueueRule
     retry: RetryRule
     hedging: HedgingRule | None
@@ -56,20 +56,31 @@ class UpstreamPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the pipeline works with. `workers`: processes, `None` for one on each CPU.
+class ClientLimits:
+    """The patience with a caller's connection: times in seconds.
 
-    `max_pipelined_bytes`: of requests that wait for the one before them on their connection.
+    `head_timeout_s`: from a request's first byte to the end of its head; `body_timeout_s`: silence within a
+    body; `idle_timeout_s`: between two requests; `max_pipelined_bytes`: of requests that wait for the one
+    before them.
     """
+
+    head_timeout_s: float
+    body_timeout_s: float
+    idle_timeout_s: float
+    max_pipelined_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the pipeline works with. `workers`: processes, `None` for one on each CPU."""
 
     routes: RouteTable
     upstreams: Mapping[str, UpstreamPlan]
     limits: SizeLimits
     rate: Rate
     rate_limited: bool
-    timeouts: Timeouts
-    clients: ClientConnectionRule
-    max_pipelined_bytes: int
+    clients: ClientLimits
+    connections: ClientConnectionRule
     auth: Literal["keys", "none"]
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     workers: int | None
@@ -99,9 +110,13 @@ def read(text: str, source: str, folder: Path) -> Snapshot:
         limits=document.limits.sizes(),
         rate=document.rate_limit.rate(),
         rate_limited=document.rate_limit.enabled,
-        clients=document.limits.clients(document.trusted_proxies),
-        timeouts=document.limits.timeouts(),
-        max_pipelined_bytes=document.limits.max_pipelined_bytes,
+        clients=ClientLimits(
+            head_timeout_s=document.limits.head_timeout_s,
+            body_timeout_s=document.limits.body_timeout_s,
+            idle_timeout_s=document.limits.idle_timeout_s,
+            max_pipelined_bytes=document.limits.max_pipelined_bytes,
+        ),
+        connections=document.limits.connection_rule(document.trusted_proxies),
         auth=document.auth.mode,
         trusted_proxies=document.trusted_proxies,
         workers=document.workers,
@@ -120,8 +135,8 @@ def _plan(name: str, section: UpstreamSection, folder: Path) -> UpstreamPlan:
         balancer=section.balancer_rules(),
         ejection=section.ejection.rule(),
         breaker=section.breaker.rule(),
-        limit=section.concurrency.rule(),
-        queue=section.concurrency.queue.rule(),
+        limit=section.concurrency.rule() if section.concurrency else None,
+        queue=section.concurrency.queue.rule() if section.concurrency else QueueRule(),
         retry=section.retries.rule(),
         hedging=hedging_rule(section.hedging),
         budget=section.retry_budget.rule(),

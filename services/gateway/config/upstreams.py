@@ -10,6 +10,7 @@ from services.gateway.balancing.balancer import BalancerRules
 from services.gateway.balancing.policy import Replica
 from services.gateway.config.routes import Hedging, HedgingSection, PolicyName, RetriesSection
 from services.gateway.config.values import (
+    MAPPING_OR_FALSE,
     AddressAndPort,
     Count,
     CountOrNone,
@@ -242,8 +243,14 @@ class ConcurrencySection(Section):
         return LimitRule(**self.model_dump(exclude={"queue"}))
 
 
+Concurrency = Annotated[
+    Annotated[ConcurrencySection, Tag("<mapping>")] | Annotated[Literal[False], Tag("<false>")],
+    MAPPING_OR_FALSE,
+]
+
+
 class RetryBudgetSection(Section):
-    """An upstream's `retry_budget`, which hedging draws on as well."""
+    """An upstream's `retry_budget`; hedges have one of their own."""
 
     percent: Percent = _BUDGET.percent
     min_per_second: CountOrNone = _BUDGET.min_per_second
@@ -266,7 +273,7 @@ class UpstreamSection(Section):
     health: HealthSection = HealthSection()
     ejection: EjectionSection = EjectionSection()
     breaker: BreakerSection = BreakerSection()
-    concurrency: ConcurrencySection = ConcurrencySection()
+    concurrency: Concurrency = ConcurrencySection()
     retries: RetriesSection = RetriesSection()
     hedging: Hedging = HedgingSection()
     retry_budget: RetryBudgetSection = RetryBudgetSection()

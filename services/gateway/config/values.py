@@ -5,7 +5,9 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field
+
+from services.gateway.documents import Section
 
 
 def _matching(pattern: str, sentence: str, most: int = 500) -> AfterValidator:
@@ -96,3 +98,17 @@ AddressAndPort = Annotated[
     tuple[str, int],
     _parsed(_address_and_port, "must be an IP address and a port, such as 127.0.0.1:53"),
 ]
+
+
+def _mapping_or_false(content: object) -> str | None:
+    if isinstance(content, dict | Section):
+        return "<mapping>"
+    return "<false>" if content is False else None
+
+
+# For a section that can be switched off, its branches tagged `<mapping>` and `<false>`.
+MAPPING_OR_FALSE = Discriminator(
+    _mapping_or_false,
+    custom_error_type="mapping_or_false",
+    custom_error_message="must be a mapping, or false for none",
+)

@@ -15,6 +15,7 @@ from services.gateway.balancing.policies import DEFAULT_POLICY, POLICIES
 from services.gateway.balancing.policy import Replica
 from services.gateway.config.document import LimitsSection
 from services.gateway.config.routes import Failure, HedgingSection, PolicyName, RetriesSection
+from services.gateway.config.snapshot import ClientLimits
 from services.gateway.config.upstreams import (
     BreakerSection,
     ConcurrencySection,
@@ -40,7 +41,6 @@ from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.hedging import HedgingRule
 from services.gateway.resilience.ledger import Outcome
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
-from services.gateway.resilience.upstream import UpstreamRules
 from services.gateway.routing.policy import HashOn, Route
 
 PLAIN: dict[str, Any] = {
@@ -90,7 +90,6 @@ def test_what_is_not_said() -> None:
     assert (plan.health, plan.breaker) == (HealthRule(), BreakerRule())
     assert (plan.retry, plan.budget, plan.balancer) == (RetryRule(), BudgetRule(), BalancerRules())
     assert plan.connections == ConnectionsRule()
-    assert plan.hold_bytes == UpstreamRules("customers", "customers").hold_bytes
     assert (made.limits, made.rate, made.rate_limited) == (SizeLimits(), Rate(), True)
     assert (made.workers, made.auth, made.trusted_proxies) == (None, "keys", ())
 
@@ -106,8 +105,9 @@ def test_sections_default_to_what_the_rules_default_to() -> None:
     assert RetriesSection().rule() == RetryRule()
     assert RetryBudgetSection().rule() == BudgetRule()
     assert LimitsSection().sizes() == SizeLimits()
-    assert LimitsSection().clients(()) == ClientConnectionRule()
-    assert LimitsSection().timeouts() == Timeouts()
+    assert LimitsSection().connection_rule(()) == ClientConnectionRule()
+    seconds = LimitsSection().head_timeout_s, LimitsSection().body_timeout_s, LimitsSection().idle_timeout_s
+    assert Timeouts(*(round(one * 1e9) for one in seconds)) == Timeouts()
     replica = {"host": "a", "port": 1}
     assert UpstreamSection.model_validate({"replicas": (replica,)}).balancer_rules() == BalancerRules()
     found = UpstreamSection.model_validate({"replicas": {"dns": {"name": "x", "port": 1}}})
@@ -130,8 +130,8 @@ def test_the_whole() -> None:
     assert (made.workers, made.auth, made.rate_limited) == (3, "none", False)
     assert made.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     assert made.limits == SizeLimits(max_header_bytes=2048)
-    assert made.clients == ClientConnectionRule(exempt=frozenset({"::1"}))
-    assert made.timeouts == Timeouts(idle_ns=5_000_000_000)
+    assert made.connections == ClientConnectionRule(exempt=frozenset({"::1"}))
+    assert made.clients == ClientLimits(10, 30, 5, 65536)
     assert snapshot(workers="auto").workers is None
 
 
@@ -215,6 +215,13 @@ def test_where_replicas_come_from(tmp_path: Path) -> None:
     assert plans["customers"].replicas == ()
 
 
+def test_no_limit_of_concurrency() -> None:
+    text = changed({"upstreams.sales.concurrency": False})
+    plans = config.parse(text).upstreams
+    assert (plans["sales"].limit, plans["customers"].limit) == (None, LimitRule())
+    assert plans["sales"].queue == plans["customers"].queue == QueueRule()
+
+
 def test_zones_panic_and_slow_start() -> None:
     replica = {"host": "a", "port": 1, "zone": "east", "weight": 3}
     section = {"replicas": [replica], "zone": "east", "panic_percent": 0, "slow_start_s": 1.5}
@@ -267,6 +274,7 @@ def test_zones_panic_and_slow_start() -> None:
             {"max_limit": 8},
             "upstreams.sales.concurrency: initial_limit must lie between min_limit and max_limit",
         ),
+        ("upstreams.sales.concurrency", True, "sales.concurrency: must be a mapping, or false for none"),
         ("routes.0.hedging", True, "routes[0].hedging: must be a mapping, or false for none"),
         ("routes.0.hedging", {"percentil": 9}, "hedging.percentil: unknown field; did you mean percentile?"),
         ("upstreams.sales.hedging", {"percentile": 100}, "sales.hedging.percentile: must be less than 100"),
