@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all:
 LOCK := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL -u PIP_INDEX_URL -u UV_INDEX_URL -u UV_FIND_LINKS PIP_CONFIG_FILE=/dev/null \
 	$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-emit-package kontor
+# Many tests wait for processes, so two workers pay on two cores and on one. WORKERS=0 is one process, for debugging.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder
 GROUPS := customers sales tickets gateway local
 
 export PYTHONPATH := $(CURDIR)
@@ -36,8 +39,8 @@ $(VENV)/.dev: requirements.lock | $(BIN)/python
 run: $(VENV)/.local ## Run the suite on this machine: http://127.0.0.1:8000 (PORT=, DATA=, ARGS=--json-logs)
 	@exec $(BIN)/python -m deploy.local --port $(PORT) --data $(DATA) $(ARGS)
 
-test: $(VENV)/.dev ## Run the tests (ARGS= goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## Run the tests (WORKERS=2; ARGS= goes to pytest)
+	@$(PYTEST) $(ARGS)
 
 check: $(VENV)/.dev ## Everything CI checks: format, lint, types, import contracts, locks, tests
 	@$(BIN)/ruff format --check .
@@ -45,7 +48,7 @@ check: $(VENV)/.dev ## Everything CI checks: format, lint, types, import contrac
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@! grep -nE 'https?://' requirements*.lock
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 bench: $(VENV)/.dev ## Run one benchmark: make bench BENCH=name
 	@$(BIN)/python -m tests.bench.$(BENCH) $(ARGS)
