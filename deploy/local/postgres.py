@@ -237,10 +237,11 @@ class PostgresServer:
         return False
 
 
-def _ram_disk() -> Path | None:
-    """Linux's shared memory file system, if there is one with room."""
+def ram_disk() -> Path | None:
+    """Linux's shared memory file system, if there is one with room from which programs may be run."""
     try:
-        return _RAM_DISK if shutil.disk_usage(_RAM_DISK).free >= _ROOM_BYTES else None
+        room = shutil.disk_usage(_RAM_DISK).free >= _ROOM_BYTES
+        return _RAM_DISK if room and not os.statvfs(_RAM_DISK).f_flag & os.ST_NOEXEC else None
     except OSError:
         return None
 
@@ -250,8 +251,7 @@ def temporary_server(
     *, settings: Mapping[str, str] | None = None, in_memory: bool = False
 ) -> Iterator[PostgresServer]:
     """A running server that is not durable and leaves nothing behind; on a RAM disk where asked and possible."""
-    ram_disk = _ram_disk() if in_memory else None
-    home = Path(tempfile.mkdtemp(prefix="kontor-postgres-", dir=ram_disk))
+    home = Path(tempfile.mkdtemp(prefix="kontor-postgres-", dir=ram_disk() if in_memory else None))
     user = server_user()
     try:
         if user is not None:

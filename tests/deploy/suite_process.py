@@ -1,9 +1,11 @@
 """Driving a suite (with fake services) from outside, as a person and the kernel would."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from deploy.local.ports import free_port
+from deploy.local.postgres import ram_disk
 from deploy.local.programs import PROJECT
 
 PATIENCE_S = 30.0
@@ -23,6 +26,20 @@ def eventually(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE_S:.0f} s for {what}"
         time.sleep(0.02)
+
+
+@contextmanager
+def passable_directory() -> Iterator[Path]:
+    """A directory in memory, where possible, that other accounts can pass.
+
+    pytest's own is closed, and root's server is another account.
+    """
+    path = Path(tempfile.mkdtemp(prefix="kontor-test-", dir=ram_disk()))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
 
 
 def processes_of(data: Path) -> dict[int, str]:

@@ -39,7 +39,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    with temporary_server() as server:
+    with temporary_server(in_memory=True) as server:
         yield server
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    with temporary_server() as server:
+    with temporary_server(in_memory=True) as server:
         yield server
 
 

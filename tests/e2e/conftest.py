@@ -1,15 +1,18 @@
 """One suite for all stories of this folder: starting it costs more than any of them."""
 
 import re
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.deploy.suite_process import SuiteProcess, eventually, processes_of, running_suite
+from tests.deploy.suite_process import (
+    SuiteProcess,
+    eventually,
+    passable_directory,
+    processes_of,
+    running_suite,
+)
 
 REPLICAS = 6
 
@@ -22,19 +25,17 @@ def _healthy_replicas(suite: SuiteProcess) -> set[str]:
 @pytest.fixture(scope="package")
 def suite() -> Iterator[SuiteProcess]:
     """`make run` without demo data; at the end it has to stop cleanly and silently."""
-    root = Path(tempfile.mkdtemp(prefix="kontor-test-"))
-    root.chmod(0o755)  # for root's server, which is another account
-    try:
-        with running_suite(root / "data", root / "state", "--no-demo", module="deploy.local") as suite:
-            suite.wait_up()
-            # The suite is up with one replica of each service; tests that kill one need the others as well.
-            eventually(lambda: len(_healthy_replicas(suite)) == REPLICAS, "every replica")
-            yield suite
-            suite.signal(signal.SIGINT)
-            status, output, errors = suite.finish()
-            assert (status, errors) == (0, "")
-            # Not even of the database that tests here kill under load: everybody who uses it tries again.
-            assert "Traceback" not in output
-            assert not processes_of(suite.data)
-    finally:
-        shutil.rmtree(root)
+    with (
+        passable_directory() as root,
+        running_suite(root / "data", root / "state", "--no-demo", module="deploy.local") as suite,
+    ):
+        suite.wait_up()
+        # The suite is up with one replica of each service; tests that kill one need the others as well.
+        eventually(lambda: len(_healthy_replicas(suite)) == REPLICAS, "every replica")
+        yield suite
+        suite.signal(signal.SIGINT)
+        status, output, errors = suite.finish()
+        assert (status, errors) == (0, "")
+        # Not even of the database that tests here kill under load: everybody who uses it tries again.
+        assert "Traceback" not in output
+        assert not processes_of(suite.data)

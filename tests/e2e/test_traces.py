@@ -1,17 +1,14 @@
 """One trace from the caller through gateway and service to the statement, as a collector receives it."""
 
 import json
-import shutil
-import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.testing.otlp import OtlpReceiver, ReceivedSpan
-from tests.deploy.suite_process import SuiteProcess, running_suite
+from tests.deploy.suite_process import SuiteProcess, passable_directory, running_suite
 
 pytestmark = pytest.mark.process
 
@@ -87,21 +84,17 @@ def _in_order(spans: Sequence[ReceivedSpan], *wanted: ReceivedSpan) -> list[Rece
 
 @pytest.fixture(scope="module")
 def traced() -> Iterator[_TracedSuite]:
-    root = Path(tempfile.mkdtemp(prefix="kontor-test-"))
-    root.chmod(0o755)  # for root's server, which is another account
-    try:
-        with (
-            OtlpReceiver() as receiver,
-            running_suite(
-                *(root / "data", root / "state", "--no-demo"),
-                module="deploy.local",
-                OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
-                OTEL_BSP_SCHEDULE_DELAY="100",  # ms between exports, so that nobody waits five seconds
-            ) as suite,
-        ):
-            yield _TracedSuite(suite.wait_up(), receiver)
-    finally:
-        shutil.rmtree(root)
+    with (
+        passable_directory() as root,
+        OtlpReceiver() as receiver,
+        running_suite(
+            *(root / "data", root / "state", "--no-demo"),
+            module="deploy.local",
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            OTEL_BSP_SCHEDULE_DELAY="100",  # ms between exports, so that nobody waits five seconds
+        ) as suite,
+    ):
+        yield _TracedSuite(suite.wait_up(), receiver)
 
 
 def _check(hops: Sequence[ReceivedSpan], request_id: str, method: str, *, route: str, status: int) -> None:
