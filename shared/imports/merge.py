@@ -43,6 +43,7 @@ class MergeStatements:
 
     def create_tables(self) -> list[str]:
         """Tables of this connection only; nothing of them reaches the write-ahead log."""
+        fields = ", ".join(f"'{name}'" for name in self._mapped)
         columns = ["new_id uuid", "row bigint", "line bigint", "key text"]
         columns += ["superseded boolean NOT NULL DEFAULT false"]
         columns += [f"{quoted(name)} text" for name in self._target.fields]
@@ -50,6 +51,7 @@ class MergeStatements:
         return [
             f"CREATE TEMPORARY TABLE staged ({', '.join(columns)})",
             "CREATE TEMPORARY TABLE merged (id uuid, key text, created boolean)",
+            f"CREATE TEMPORARY TABLE mapped AS SELECT unnest(ARRAY[{fields}]) AS field",
         ]
 
     def analyze(self) -> str:

@@ -5,7 +5,7 @@ what is equal untouched, count both. What a feature's rules do beyond that is se
 
 SQL sees the staged rows as the table `staged s`: `new_id` (of the record that the row may make), `row`, `line`, `key`,
 `superseded` (a later row has the same key), one text column per field (NULL where the file does not map it), and one
-id column per looked-up reference.
+id column per looked-up reference. The table `mapped (field)` holds the fields that the file maps.
 Parameters: `$1` the tenant, `$2` the key's source, `$3` the principal.
 """
 

@@ -1,7 +1,8 @@
 """Tickets from a file: one row per ticket, or (with `source_sequence`) one row per event of a ticket.
 
 In a log of events the row with the largest sequence is the ticket's state, and every row becomes an event of its
-history, with what changed since the row before. What has been imported already is recognised by its sequence.
+history, with what changed since the row before. What has been imported already is recognised by its sequence; a log
+that begins after it goes on from the ticket as it is.
 """
 
 from typing import get_args
@@ -61,12 +62,14 @@ _TICKET_OF_KEY = """
     ) t
 """
 _REMEMBER = (
-    "CREATE TEMPORARY TABLE IF NOT EXISTS tickets_before (id uuid PRIMARY KEY, state jsonb NOT NULL)",
+    "CREATE TEMPORARY TABLE IF NOT EXISTS tickets_before "
+    "(id uuid PRIMARY KEY, source_sequence bigint, state jsonb NOT NULL)",
     "TRUNCATE tickets_before",
     f"""
-    INSERT INTO tickets_before SELECT t.id, {_state("t", "{}")}
-    FROM (SELECT DISTINCT key FROM staged WHERE source_sequence IS NULL) s {_TICKET_OF_KEY}
+    INSERT INTO tickets_before SELECT t.id, t.source_sequence, {_state("t", "{}")}
+    FROM (SELECT DISTINCT key FROM staged) s {_TICKET_OF_KEY}
     """,
+    "ANALYZE tickets_before",
 )
 
 # Rows without a sequence: one event per ticket that the merge made or changed.
@@ -101,14 +104,20 @@ _TEXT, _BOOLEAN, _INSTANT = "'text'", "'boolean'", "'instant'"
 
 
 def _differences(before: str, after: str) -> str:
-    """`{field: {from, to}}` of two staged rows. Staged texts are canonical, so they are compared as they are."""
+    """`{field: {from, to}}` of two staged rows.
+
+    Staged texts are canonical and compared as they are, but for instants: a ticket's own are written in another way.
+    """
     kinds = dict.fromkeys(_TEXTS, _TEXT) | {"made_sla": _BOOLEAN} | dict.fromkeys(_INSTANTS, _INSTANT)
     pairs = ", ".join(
         f"('{name}', {kind}, ({before}).{name}, ({after}).{name})" for name, kind in kinds.items()
     )
     return f"""
         coalesce((SELECT jsonb_object_agg(k, jsonb_build_object('from', {_shown("a")}, 'to', {_shown("b")}))
-                  FROM (VALUES {pairs}) pair (k, kind, a, b) WHERE a IS DISTINCT FROM b), '{{}}'::jsonb)
+                  FROM (VALUES {pairs}) pair (k, kind, a, b)
+                  WHERE a IS DISTINCT FROM b AND k IN (SELECT field FROM mapped)
+                    AND CASE kind WHEN {_INSTANT} THEN a::timestamptz IS DISTINCT FROM b::timestamptz ELSE true END),
+                 '{{}}'::jsonb)
     """
 
 
@@ -120,8 +129,8 @@ def _shown(value: str) -> str:
     )
 
 
-# Rows with a sequence: each one that is not there yet, after the one before it in the file. Logs do repeat a number at
-# another time; both rows are events.
+# Rows with a sequence: each one that is not there yet, after the one before it in the file; the first of a ticket that
+# was known already goes on from its last state. Logs do repeat a number at another time; both rows are events.
 _RECORD_LOG = f"""
     INSERT INTO ticket_events (tenant_id, id, occurred_at, principal, ticket_id, sequence, kind, changes,
                                source_sequence)
@@ -131,16 +140,23 @@ _RECORD_LOG = f"""
                 WHEN log.changes ?| ARRAY['queue', 'assignee'] THEN 'assigned' ELSE 'changed' END,
            log.changes, log.source_sequence
     FROM (
-        SELECT r.*, {_differences("r.before", "r.after")} AS changes FROM (
-            SELECT s.row, s.source_sequence::bigint AS source_sequence, t.id AS ticket_id, t.event_count,
-                   coalesce(s.event_at, s.opened_at, now()::text)::timestamptz AS occurred_at,
-                   coalesce(s.event_by, $3::text) AS principal, s AS after,
-                   lag(s) OVER (PARTITION BY s.key ORDER BY s.source_sequence::bigint, s.row) AS before
-            FROM staged s {_TICKET_OF_KEY}
-            WHERE s.source_sequence IS NOT NULL
-        ) r
-        WHERE NOT EXISTS (SELECT FROM logged_before l WHERE l.ticket_id = r.ticket_id
-                          AND l.source_sequence = r.source_sequence AND l.occurred_at = r.occurred_at)
+        SELECT n.*, {_differences("n.before", "n.after")} AS changes FROM (
+            SELECT r.*, CASE WHEN r.later AND row_number() OVER (
+                                      PARTITION BY r.ticket_id, r.later ORDER BY r.source_sequence, r.row) = 1
+                             THEN jsonb_populate_record(NULL::staged, r.state) ELSE r.preceding END AS before
+            FROM (
+                SELECT s.row, s.source_sequence::bigint AS source_sequence, t.id AS ticket_id, t.event_count,
+                       coalesce(s.event_at, s.opened_at, now()::text)::timestamptz AS occurred_at,
+                       coalesce(s.event_by, $3::text) AS principal, s AS after,
+                       lag(s) OVER (PARTITION BY s.key ORDER BY s.source_sequence::bigint, s.row) AS preceding,
+                       b.state, b.id IS NOT NULL
+                           AND s.source_sequence::bigint >= coalesce(b.source_sequence, 0) AS later
+                FROM staged s {_TICKET_OF_KEY} LEFT JOIN tickets_before b ON b.id = t.id
+                WHERE s.source_sequence IS NOT NULL
+            ) r
+            WHERE NOT EXISTS (SELECT FROM logged_before l WHERE l.ticket_id = r.ticket_id
+                              AND l.source_sequence = r.source_sequence AND l.occurred_at = r.occurred_at)
+        ) n
     ) log
     ORDER BY log.ticket_id, log.source_sequence, log.row
 """

@@ -125,6 +125,29 @@ async def test_a_log_that_has_grown_adds_only_what_is_new(tickets: Importer) -> 
     ]
 
 
+async def test_a_log_of_later_rows_goes_on_from_the_ticket(tickets: Importer) -> None:
+    await tickets.run(LOG, (LOG_HEADER + step("a", 0, "new") + step("a", 1, "open", "net")).encode())
+    (ticket,) = await tickets.records("tickets")
+    patched = await tickets.client.patch(
+        f"/v1/tickets/{ticket['id']}",
+        json={"queue": "desk", "description": "It is not in the log."},
+        headers={"content-type": "application/merge-patch+json", "if-match": f'"{ticket["version"]}"'},
+    )
+    assert patched.status_code == 200, patched.text
+    later = LOG_HEADER + step("a", 2, "resolved", "desk") + step("a", 3, "closed", "net")
+    assert (await tickets.run(LOG, later.encode())).counts[2] == 1
+    *_, resolved, closed = await events(tickets, "a")
+    assert resolved == (
+        4,
+        "status_changed",
+        {
+            "status": {"from": "open", "to": "resolved"},
+            "resolved_at": {"from": None, "to": "2020-03-02T09:00:00Z"},
+        },
+    )
+    assert (closed[1], set(closed[2])) == ("status_changed", {"status", "queue", "resolved_at"})
+
+
 async def test_an_older_log_does_not_turn_a_ticket_back(tickets: Importer) -> None:
     await tickets.run(LOG, (LOG_HEADER + step("a", 5, "resolved")).encode())
     outcome = await tickets.run(LOG, (LOG_HEADER + step("a", 1, "new")).encode())
