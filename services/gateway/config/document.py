@@ -11,6 +11,7 @@ from services.gateway.config.upstreams import UpstreamSection
 from services.gateway.config.values import Count, Name, Network, Seconds
 from services.gateway.documents import Document, Location, Section
 from services.gateway.limits.sizes import SizeLimits
+from services.gateway.limits.timeouts import Timeouts
 from services.gateway.limits.token_bucket import Rate
 from services.gateway.resilience.client_connections import ClientConnectionRule
 
@@ -40,13 +41,21 @@ class LimitsSection(Section):
         """The bounds on a request."""
         return SizeLimits(self.max_header_bytes, self.max_body_bytes)
 
-    def connection_rule(self, trusted_proxies: tuple[Network, ...]) -> ClientConnectionRule:
+    def clients(self, trusted_proxies: tuple[Network, ...]) -> ClientConnectionRule:
         """The bounds on connections; trusted proxies that are named by their address speak for many clients."""
         return ClientConnectionRule(
             max_per_client=self.connections_per_client,
             max_total=self.connections,
             ipv6_prefix_bits=self.ipv6_prefix_bits,
             exempt=frozenset(str(one.network_address) for one in trusted_proxies if one.num_addresses == 1),
+        )
+
+    def timeouts(self) -> Timeouts:
+        """The patience with a caller."""
+        return Timeouts(
+            head_ns=round(self.head_timeout_s * 1e9),
+            body_ns=round(self.body_timeout_s * 1e9),
+            idle_ns=round(self.idle_timeout_s * 1e9),
         )
 
 

@@ -17,6 +17,7 @@ from services.gateway.documents import parse_document
 from services.gateway.documents.reading import read_text
 from services.gateway.forwarding.pool import ConnectionsRule
 from services.gateway.limits.sizes import SizeLimits
+from services.gateway.limits.timeouts import Timeouts
 from services.gateway.limits.token_bucket import Rate
 from services.gateway.resilience.adaptive_limit import LimitRule
 from services.gateway.resilience.breaker import BreakerRule
@@ -56,31 +57,20 @@ class UpstreamPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class ClientLimits:
-    """The patience with a caller's connection: times in seconds.
-
-    `head_timeout_s`: from a request's first byte to the end of its head; `body_timeout_s`: silence within a
-    body; `idle_timeout_s`: between two requests; `max_pipelined_bytes`: of requests that wait for the one
-    before them.
-    """
-
-    head_timeout_s: float
-    body_timeout_s: float
-    idle_timeout_s: float
-    max_pipelined_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the pipeline works with. `workers`: processes, `None` for one on each CPU."""
+    """What the pipeline works with. `workers`: processes, `None` for one on each CPU.
+
+    `max_pipelined_bytes`: of requests that wait for the one before them on their connection.
+    """
 
     routes: RouteTable
     upstreams: Mapping[str, UpstreamPlan]
     limits: SizeLimits
     rate: Rate
     rate_limited: bool
-    clients: ClientLimits
-    connections: ClientConnectionRule
+    timeouts: Timeouts
+    clients: ClientConnectionRule
+    max_pipelined_bytes: int
     auth: Literal["keys", "none"]
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     workers: int | None
@@ -110,13 +100,9 @@ def read(text: str, source: str, folder: Path) -> Snapshot:
         limits=document.limits.sizes(),
         rate=document.rate_limit.rate(),
         rate_limited=document.rate_limit.enabled,
-        clients=ClientLimits(
-            head_timeout_s=document.limits.head_timeout_s,
-            body_timeout_s=document.limits.body_timeout_s,
-            idle_timeout_s=document.limits.idle_timeout_s,
-            max_pipelined_bytes=document.limits.max_pipelined_bytes,
-        ),
-        connections=document.limits.connection_rule(document.trusted_proxies),
+        timeouts=document.limits.timeouts(),
+        clients=document.limits.clients(document.trusted_proxies),
+        max_pipelined_bytes=document.limits.max_pipelined_bytes,
         auth=document.auth.mode,
         trusted_proxies=document.trusted_proxies,
         workers=document.workers,

@@ -15,7 +15,6 @@ from services.gateway.balancing.policies import DEFAULT_POLICY, POLICIES
 from services.gateway.balancing.policy import Replica
 from services.gateway.config.document import LimitsSection
 from services.gateway.config.routes import Failure, HedgingSection, PolicyName, RetriesSection
-from services.gateway.config.snapshot import ClientLimits
 from services.gateway.config.upstreams import (
     BreakerSection,
     ConcurrencySection,
@@ -105,9 +104,8 @@ def test_sections_default_to_what_the_rules_default_to() -> None:
     assert RetriesSection().rule() == RetryRule()
     assert RetryBudgetSection().rule() == BudgetRule()
     assert LimitsSection().sizes() == SizeLimits()
-    assert LimitsSection().connection_rule(()) == ClientConnectionRule()
-    seconds = LimitsSection().head_timeout_s, LimitsSection().body_timeout_s, LimitsSection().idle_timeout_s
-    assert Timeouts(*(round(one * 1e9) for one in seconds)) == Timeouts()
+    assert LimitsSection().clients(()) == ClientConnectionRule()
+    assert LimitsSection().timeouts() == Timeouts()
     replica = {"host": "a", "port": 1}
     assert UpstreamSection.model_validate({"replicas": (replica,)}).balancer_rules() == BalancerRules()
     found = UpstreamSection.model_validate({"replicas": {"dns": {"name": "x", "port": 1}}})
@@ -130,8 +128,8 @@ def test_the_whole() -> None:
     assert (made.workers, made.auth, made.rate_limited) == (3, "none", False)
     assert made.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     assert made.limits == SizeLimits(max_header_bytes=2048)
-    assert made.connections == ClientConnectionRule(exempt=frozenset({"::1"}))
-    assert made.clients == ClientLimits(10, 30, 5, 65536)
+    assert made.clients == ClientConnectionRule(exempt=frozenset({"::1"}))
+    assert made.timeouts == Timeouts(idle_ns=5_000_000_000)
     assert snapshot(workers="auto").workers is None
 
 
