@@ -11,7 +11,6 @@ import uvicorn
 from shared.logs.setup import configure_logging
 from shared.service.application import create_app, make_parts
 from shared.service.definition import Service
-from shared.service.protocol import OneWriteProtocol
 from shared.service.settings import ServiceSettings
 from shared.service.sweeping import sweep_idempotency_keys
 from shared.telemetry.setup import Telemetry, configure
@@ -47,7 +46,6 @@ def serve(service: Service, settings: ServiceSettings) -> None:
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
         timeout_keep_alive=75,
-        http=OneWriteProtocol,
     )
 
 
