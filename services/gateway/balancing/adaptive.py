@@ -1,47 +1,97 @@
-"""The default: the fewest requests in flight, corrected by how fast each replica gets through them. Pure."""
+"""The default: requests in flight, weighed by how fast each replica gets through them. Pure.
+
+From Prequal (Wydrowski et al., "Load is not what you should balance", NSDI '24) it has the two signals,
+requests in flight as the server counts them and latency, taken from what answers tell, and the pool of 16.
+Its hot/cold rule and its probes measured worse than this in the simulator: see docs/adr/0009.
+"""
 
 from collections.abc import Sequence
+from math import exp, pow
 from random import Random
 from typing import Final
 
 from services.gateway.balancing.drawing import generator
-from services.gateway.balancing.endpoint import Endpoint
+from services.gateway.balancing.endpoint import DECAY_NS, OTHERS_SHARE, Endpoint
 
 POOL: Final = 16
+"""How many candidates a choice looks at."""
+RENEW_NS: Final = 20_000_000
+_TRUST: Final = 0.75
+_FAILURE_COST: Final = 20.0
+_TIE_BREAK: Final = 1e-3
+_INFINITE: Final = float("inf")
 
 
 class Adaptive:
-    """Looks at up to 16 candidates and takes the one with the shortest expected delay."""
+    """Of up to 16 candidates the one with the least (requests in flight + 1) x cost.
+
+    Requests in flight are ours, plus a quarter of the others' that the replica last reported. The cost is
+    (pace / pace of the fastest) ^ 0.75: pace, the latency per request in flight, is what a replica that
+    is twice as slow has twice as much of, however busy it is; the exponent trusts large differences and
+    discounts the noise of small ones, so that equal replicas are balanced by requests in flight alone.
+    Failures make a replica up to 21 times costlier. Without news a cost returns to 1 within some ten
+    seconds, so that a replica that was slow is tried again. Costs are renewed every 20 ms.
+    """
 
     name = "adaptive"
 
     def __init__(self, rng: Random | None = None) -> None:
         self._rng = rng or generator()
+        self._candidates: Sequence[Endpoint] = ()
+        self._renew_at_ns = 0
+        # The candidates with their costs, the first 15 once more at the end: any 16 in a row are a slice.
+        self._ring: tuple[tuple[Endpoint, float], ...] = ()
 
     def choose(self, candidates: Sequence[Endpoint], now_ns: int, key: bytes = b"") -> Endpoint:
-        """The one with the lowest score of at most 16."""
+        """The one with the lowest score."""
+        if candidates is not self._candidates or now_ns >= self._renew_at_ns:
+            self._renew(candidates, now_ns)
+        ring = self._ring
         count = len(candidates)
-        start = int(self._rng.random() * count)
-        least = float("inf")
-        chosen = candidates[start]
-        for step in range(min(count, POOL)):
-            one = candidates[start + step - count]
-            score = (one.active + one.others + 1.0) * one.pace_ns / one.weight
+        if count > POOL:
+            start = int(self._rng.random() * count)
+            ring = ring[start : start + POOL]
+        least = _INFINITE
+        chosen = candidates[0]
+        for one, cost in ring:
+            score = (one.active + OTHERS_SHARE * one.others + 1.0) * cost
             if score < least:
                 least, chosen = score, one
         return chosen
 
+    def _renew(self, candidates: Sequence[Endpoint], now_ns: int) -> None:
+        """Ties are broken by chance here and not in every choice."""
+        self._candidates = candidates
+        self._renew_at_ns = now_ns + RENEW_NS
+        fastest = _fastest(candidates)
+        ring = tuple(
+            (one, _cost(one, fastest, now_ns) * (1.0 + _TIE_BREAK * self._rng.random())) for one in candidates
+        )
+        self._ring = ring + ring[: POOL - 1] if len(ring) > POOL else ring
+
     def score(self, endpoint: Endpoint, now_ns: int) -> float:
-        """Expected delay in nanoseconds, per weight."""
-        return (endpoint.active + endpoint.others + 1.0) * endpoint.pace_ns / endpoint.weight
+        """Requests in flight and the next one, multiplied by the cost."""
+        return _load(endpoint) * _cost(endpoint, _fastest(self._candidates), now_ns)
 
     def reason(self, chosen: Endpoint, now_ns: int) -> str:
         """Why `chosen`."""
-        return f"its expected delay is the shortest, {self.score(chosen, now_ns) / 1e6:.3g} ms"
+        cost = _cost(chosen, _fastest(self._candidates), now_ns)
+        return (
+            f"with {chosen.active} of our requests in flight and {chosen.others:.3g} of others, at {cost:.3g} times "
+            "the cost of the fastest, it will answer soonest of those looked at"
+        )
 
-    def wanted_probes(self, now_ns: int) -> Sequence[Endpoint]:
-        """Whom to ask for its load now."""
-        return ()
 
-    def report(self, endpoint: Endpoint, rif: float, latency_ns: int, now_ns: int) -> None:
-        """A probe's answer: requests in flight as the server counts them, and the probe's own latency."""
+def _load(endpoint: Endpoint) -> float:
+    return endpoint.active + OTHERS_SHARE * endpoint.others + 1.0
+
+
+def _fastest(candidates: Sequence[Endpoint]) -> float:
+    """The least pace that is known, in nanoseconds."""
+    return min((one.pace_ns for one in candidates if one.pace_ns), default=1.0)
+
+
+def _cost(endpoint: Endpoint, fastest_ns: float, now_ns: int) -> float:
+    fresh = exp((endpoint.ended_at_ns - now_ns) / DECAY_NS)
+    slower = 1.0 + max(0.0, endpoint.pace_ns / fastest_ns - 1.0) * fresh
+    return pow(slower, _TRUST) * (1.0 + _FAILURE_COST * endpoint.failure_share * fresh) / endpoint.weight

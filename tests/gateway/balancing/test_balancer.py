@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway.balancing.balancer import Balancer, BalancerRules
@@ -66,6 +66,7 @@ def test_nobody_healthy_and_no_panic_is_nobody() -> None:
     assert balancer((), health).pick(0) is None
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.data(), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
 def test_panic_uses_all_but_the_drained(count: int, data: st.DataObject, threshold: float) -> None:
     health, fleet = Health(), equal(count)
@@ -173,6 +174,7 @@ def test_requests_in_flight_survive_a_change_of_the_set() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
+@settings(deadline=None)
 @given(
     history=st.lists(st.tuples(st.binary(max_size=3), st.booleans(), st.integers(1, 90)), max_size=25),
     down=st.sets(st.integers(0, 3), max_size=2),

@@ -3,7 +3,7 @@
 from math import exp
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway.balancing.endpoint import DECAY_NS, Endpoint, EndpointRegistry
@@ -19,6 +19,7 @@ def answered(endpoint: Endpoint, at_ms: int, latency_ms: int, *, ok: bool = True
     endpoint.ended(at_ms * MS, latency_ms * MS, ok)
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans()))
 def test_in_flight_is_what_began_and_did_not_end(steps: list[bool]) -> None:
     (endpoint,) = equal(1)
@@ -62,6 +63,37 @@ def test_failing_slowly_is_being_slow() -> None:
     answered(endpoint, 100, 50)
     answered(endpoint, 5000, 3000, ok=False)
     assert endpoint.latency_ns == 3000 * MS
+    assert endpoint.pace_ns > 1000 * MS
+
+
+def test_what_was_abandoned_tells_only_that_it_is_slow() -> None:
+    (endpoint,) = equal(1)
+    answered(endpoint, 100, 50)
+    endpoint.began(0)
+    endpoint.abandoned(200 * MS, 10 * MS)
+    assert (endpoint.latency_ns, endpoint.pace_ns, endpoint.failures) == (50 * MS, 50 * MS, 0)
+    endpoint.began(0)
+    endpoint.abandoned(900 * MS, 850 * MS)
+    assert (endpoint.latency_ns, endpoint.pace_ns) == (850 * MS, 450 * MS)
+    assert endpoint.active == 0
+
+
+def test_the_pace_is_the_latency_per_request_in_flight() -> None:
+    (endpoint,) = equal(1)
+    occupy(endpoint, 4)
+    endpoint.reported(LoadReport(inflight=8.0), 0)
+    endpoint.ended(0, 50 * MS, True)
+    assert endpoint.pace_ns == 10 * MS  # four of ours and a quarter of four others
+
+
+def test_the_pace_begins_as_a_mean_and_goes_on_as_a_moving_average() -> None:
+    (endpoint,) = equal(1)
+    for latency_ms in range(1, 65):
+        answered(endpoint, 100, latency_ms)
+    assert endpoint.pace_ns == pytest.approx(32.5 * MS)
+    for _ in range(500):
+        answered(endpoint, 100, 10)
+    assert endpoint.pace_ns == pytest.approx(10 * MS, rel=0.01)
 
 
 def test_a_report_tells_what_others_run_there() -> None:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.gateway.balancing.load_report import LoadReport, LoadReportParser, parse_load_report
@@ -102,12 +102,14 @@ def test_malformed_is_none_and_counted(value: bytes) -> None:
     assert parser.malformed == 2
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=80).map(lambda text: b"TEXT " + text.encode("utf-8")))
 def test_nothing_breaks_the_parser(value: bytes) -> None:
     report = parse_load_report(value)
     assert report is None or report.eps >= 0.0
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["cpu_utilization", "eps", "rps_fractional"]), st.floats(0, 1e9)),
     st.dictionaries(st.from_regex(r"\A[a-z_.]{1,12}\Z"), st.floats(0, 1e9), max_size=4),

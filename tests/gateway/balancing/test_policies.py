@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.gateway.balancing.adaptive import Adaptive
 from services.gateway.balancing.consistent_hash import ConsistentHash
 from services.gateway.balancing.drawing import generator
 from services.gateway.balancing.endpoint import Endpoint
@@ -34,6 +35,7 @@ def choices(policy: Policy, candidates: Sequence[Endpoint], count: int) -> list[
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))
+@settings(deadline=None)
 @given(
     history=st.lists(st.tuples(st.sets(st.integers(0, 3), min_size=1), st.binary(max_size=4)), max_size=30)
 )
@@ -53,7 +55,7 @@ def test_whatever_comes_and_goes_a_candidate_is_chosen(
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_equal_and_idle_candidates_are_all_used(name: str) -> None:
     policy, candidates = make_policy(name), equal(4)
-    chosen = {policy.choose(candidates, 0, b"%d" % turn).replica.port for turn in range(400)}
+    chosen = {policy.choose(candidates, turn * 20 * MS, b"%d" % turn).replica.port for turn in range(400)}
     assert chosen == {1, 2, 3, 4}
 
 
@@ -62,9 +64,72 @@ def test_an_unknown_name_is_refused_with_what_there_is() -> None:
         make_policy("fastest")
 
 
+# Adaptive
+
+
+def served(endpoint: Endpoint, count: int, latency_ms: int, *, now_ns: int = 0, ok: bool = True) -> None:
+    for _ in range(count):
+        endpoint.began(now_ns)
+        endpoint.ended(now_ns, latency_ms * MS, ok)
+
+
+def test_of_equals_the_least_busy_is_taken() -> None:
+    policy, candidates = Adaptive(), equal(4)
+    for one, requests in zip(candidates, (3, 1, 2, 2), strict=True):
+        served(one, 64, 10)
+        occupy(one, requests)
+    assert choices(policy, candidates, 20) == [2] * 20
+
+
+def test_a_slower_one_is_taken_when_it_would_still_answer_sooner() -> None:
+    policy, candidates = Adaptive(), equal(2)
+    served(candidates[0], 64, 160)
+    served(candidates[1], 64, 10)
+    occupy(candidates[1], 6)
+    assert choices(policy, candidates, 20) == [2] * 20
+    occupy(candidates[1], 2)  # 16 ^ 0.75 = 8
+    assert choices(policy, candidates, 20) == [1] * 20
+
+
+def test_others_requests_count_a_quarter() -> None:
+    policy, candidates = Adaptive(), equal(2)
+    occupy(candidates[0], 1)
+    candidates[1].reported(LoadReport(inflight=3.0), 0)
+    assert choices(policy, candidates, 20) == [2] * 20
+    candidates[1].reported(LoadReport(inflight=5.0), 0)
+    assert choices(policy, candidates, 20) == [1] * 20
+
+
+def test_one_that_fails_at_once_attracts_nothing() -> None:
+    policy, candidates = Adaptive(), equal(2)
+    for one in candidates:
+        served(one, 64, 10)
+    served(candidates[0], 64, 1, ok=False)
+    occupy(candidates[1], 15)
+    assert choices(policy, candidates, 20) == [2] * 20
+
+
+def test_what_was_slow_is_tried_again_after_a_while() -> None:
+    policy, candidates = Adaptive(), equal(2)
+    served(candidates[0], 64, 160)
+    served(candidates[1], 64, 10)
+    occupy(candidates[1], 1)
+    assert policy.choose(candidates, 0).replica.port == 2
+    assert policy.choose(candidates, 30_000 * MS).replica.port == 1
+
+
+def test_of_many_sixteen_in_a_row_are_looked_at() -> None:
+    policy, candidates = Adaptive(generator(1)), equal(100)
+    for one in candidates:
+        occupy(one, abs(one.replica.port - 50))
+    seen = {policy.choose(candidates, turn * 20 * MS).replica.port for turn in range(2000)}
+    assert {50, 1 + 15, 100 - 15} <= seen  # the best of all, of the first 16, of the last 16
+
+
 # Round robin, random
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 5))
 def test_round_robin_takes_turns(count: int, rounds: int) -> None:
     seen = choices(RoundRobin(), equal(count), count * rounds)
@@ -84,6 +149,7 @@ def test_the_sequence_of_the_original_description() -> None:
     assert choices(WeightedRoundRobin(), endpoints(5, 1, 1), 7) == [1, 1, 2, 1, 3, 1, 1]
 
 
+@settings(deadline=None)
 @given(weights, st.integers(1, 3))
 def test_every_round_gives_each_its_weight(weights: list[int], rounds: int) -> None:
     policy, candidates = WeightedRoundRobin(), endpoints(*weights)
@@ -91,6 +157,7 @@ def test_every_round_gives_each_its_weight(weights: list[int], rounds: int) -> N
         assert Counter(choices(policy, candidates, sum(weights))) == dict(enumerate(weights, 1))
 
 
+@settings(deadline=None)
 @given(weights)
 def test_no_replica_runs_ahead_of_its_share_by_a_whole_turn(weights: list[int]) -> None:
     """Smoothness: after any number of choices each count is within the number of replicas of its share."""
@@ -140,7 +207,28 @@ def test_the_application_knows_its_utilisation_better_than_the_cpu() -> None:
     assert Counter(choices(policy, candidates, 40)) == {1: 30, 2: 10}
 
 
-def test_a_stale_or_silent_report_counts_as_the_mean() -> None:
+def test_small_differences_are_noise() -> None:
+    policy, candidates = WeightedRoundRobin(), equal(3)
+    for one, used in zip(candidates, (0.36, 0.4, 0.44), strict=True):
+        one.reported(LoadReport(cpu_utilization=used, rps_fractional=100), 0)
+    assert Counter(choices(policy, candidates, 30)) == {1: 10, 2: 10, 3: 10}
+
+
+def test_later_reports_count_by_and_by() -> None:
+    policy, candidates = WeightedRoundRobin(), equal(3)
+    seen = []
+    for second in range(30):
+        now_ns = second * REWEIGH_NS
+        for one, used in zip(candidates, (0.4, 0.4, 0.8 if second else 0.4), strict=True):
+            one.reported(LoadReport(cpu_utilization=used, rps_fractional=100), now_ns)
+        chosen = Counter(policy.choose(candidates, now_ns).replica.port for _ in range(250))
+        seen.append(chosen[3])
+    assert 82 <= seen[0] <= 84
+    assert 55 < seen[4] < 70
+    assert 49 <= seen[-1] <= 51
+
+
+def test_a_stale_or_silent_report_counts_as_the_median() -> None:
     policy, candidates = WeightedRoundRobin(), equal(3)
     candidates[0].reported(LoadReport(cpu_utilization=0.4, rps_fractional=100), 0)
     candidates[1].reported(LoadReport(cpu_utilization=0.9), 0)
@@ -158,6 +246,7 @@ def test_of_two_the_less_busy_one_is_taken() -> None:
     assert choices(policy, candidates, 50) == [2] * 50
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=8), st.randoms(use_true_random=False))
 def test_the_busiest_of_all_is_never_taken(busy: list[int], rng: Random) -> None:
     policy, candidates = LeastRequests(rng), equal(len(busy))
@@ -228,7 +317,7 @@ def keys(count: int) -> list[bytes]:
     return [b"key-%d" % number for number in range(count)]
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(2, 12), st.data())
 def test_only_the_keys_of_the_one_that_left_move(count: int, data: st.DataObject) -> None:
     policy, candidates = ConsistentHash(), equal(count)
@@ -242,7 +331,7 @@ def test_only_the_keys_of_the_one_that_left_move(count: int, data: st.DataObject
     assert before == {key: policy.choose(candidates, 0, key) for key in before}
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(2, 12))
 def test_a_newcomer_takes_about_its_share_and_nothing_moves_between_the_others(count: int) -> None:
     policy, candidates = ConsistentHash(), equal(count)
@@ -260,6 +349,7 @@ def test_weights_are_shares_of_the_keys() -> None:
     assert 0.65 < owned[2] / 4000 < 0.85
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(1, 80), st.sampled_from([0.1, 0.25, 1.0]), st.integers(1, 4))
 def test_the_bound_on_loads_holds(count: int, requests: int, slack: float, different_keys: int) -> None:
     policy, candidates = ConsistentHash(slack), equal(count)
