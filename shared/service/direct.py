@@ -1,7 +1,7 @@
 """The short way to a resource's lists and single records, past FastAPI.
 
 FastAPI documents these routes and could answer them as well. But searching them, solving dependencies that they do not
-have and entering its exit stacks took 90 of 240 µs of CPU of a read by id, so the handlers are called from here.
+have and entering its exit stacks took 56 of 198 µs of CPU of a read by id, so the handlers are called from here.
 """
 
 from collections.abc import Iterable
