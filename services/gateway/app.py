@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from ipaddress import ip_address
 from time import perf_counter_ns
 
 from services.gateway import config
@@ -13,16 +14,19 @@ from services.gateway.auth.keys import Caller, KeyRing
 from services.gateway.auth.policy import authenticate
 from services.gateway.auth.store import KeyStore
 from services.gateway.balancing.endpoint import EndpointRegistry
+from services.gateway.balancing.policy import Replica
+from services.gateway.discovery.discovery import Discovery
 from services.gateway.exchange import VIA_LINE, Exchange
 from services.gateway.limits.rate_limiter import RateLimiter, too_many_requests
 from services.gateway.limits.sizes import body_too_large
-from services.gateway.limits.timeouts import Timeouts
 from services.gateway.protocol.answers import page_bytes, problem_bytes
 from services.gateway.protocol.client import ClientConnection
+from services.gateway.protocol.forwarded import believe
 from services.gateway.protocol.request_head import RequestFields, RequestHead
 from services.gateway.request_ids import RandomHex, RequestIds, accepted
+from services.gateway.resilience.client_connections import Admission, ClientConnections
 from services.gateway.resilience.prober import Prober
-from services.gateway.resilience.upstream import Upstream, UpstreamRules
+from services.gateway.resilience.upstream import Upstream
 from services.gateway.routing.destination import Destination
 from services.gateway.routing.policy import has_dot_segment
 from services.gateway.timing.access import AccessLog
@@ -63,27 +67,29 @@ class Gateway:
         self._clients: set[ClientConnection] = set()
         self._deserted = asyncio.Event()
         self._identities: dict[str, dict[str, bytes]] = {}
+        self._discovery = Discovery(self._found)
+        self._client_connections = ClientConnections(snapshot.clients)
+        self._started = False
         self.upstreams: dict[str, Upstream] = {}
-        self.timeouts = Timeouts()
-        self._apply(snapshot)
+        self.apply(snapshot)
 
-    def _apply(self, snapshot: config.Snapshot) -> None:
-        self._snapshot = snapshot
+    def apply(self, snapshot: config.Snapshot) -> None:
+        """Put a configuration in force: from here on for every new request, and nothing under way notices."""
+        self.snapshot = snapshot
         self.longest_head = snapshot.limits.max_header_bytes
         self.largest_body = snapshot.limits.max_body_bytes
-        self._limiter = RateLimiter(snapshot.rate)
-        for name, upstream in snapshot.upstreams.items():
-            rules = UpstreamRules(
-                name,
-                upstream.audience,
-                policy=upstream.policy,
-                balancer=upstream.balancer,
-                health=upstream.health,
-                breaker=upstream.breaker,
-                retry=upstream.retry,
-                budget=upstream.budget,
-            )
-            self.upstreams[name] = Upstream(rules, upstream.replicas, self._registry)
+        self.most_pipelined = snapshot.max_pipelined_bytes
+        self.timeouts = snapshot.timeouts
+        self._limiter = RateLimiter(snapshot.rate) if snapshot.rate_limited else None
+        self._client_connections.rule = snapshot.clients
+        self._open_to_all = snapshot.auth == "none"
+        for name in self.upstreams.keys() - snapshot.upstreams.keys():
+            self.upstreams.pop(name).close()
+        for name, plan in snapshot.upstreams.items():
+            if name in self.upstreams:
+                self.upstreams[name].configure(plan)
+            else:
+                self.upstreams[name] = Upstream(plan, self._registry)
         self._destinations = {
             route.name: Destination(route, self.upstreams[route.upstream]) for route in snapshot.routes
         }
@@ -92,6 +98,22 @@ class Gateway:
             b"/readyz": partial(pages.readyz, self.upstreams),
             b"/docs": partial(pages.docs, snapshot.routes),
         }
+        if self._started:
+            self._follow_replicas()
+
+    def _follow_replicas(self) -> None:
+        self._discovery.apply({name: upstream.plan.source for name, upstream in self.upstreams.items()})
+        self._prober.watch(self.upstreams)
+
+    def _found(self, name: str, replicas: Iterable[Replica]) -> None:
+        """The replicas of an upstream, at first or anew."""
+        if name in self.upstreams:
+            self.upstreams[name].replace(replicas)
+            self._prober.watch(self.upstreams)
+
+    def destination(self, route: str) -> Destination:
+        """Where the requests of a route go."""
+        return self._destinations[route]
 
     # Connections
 
@@ -99,13 +121,28 @@ class Gateway:
         """A caller's new connection."""
         return ClientConnection(self)
 
-    def connected(self, client: ClientConnection) -> None:
-        """A caller has connected."""
+    def connected(self, client: ClientConnection) -> bool:
+        """A caller has connected; False when it holds, or all hold, as many connections as may be."""
+        client.counts_as = who = self._client_connections.client_of(client.peer)
+        if self._client_connections.opened(who) is not Admission.ADMITTED:
+            return False
         self._clients.add(client)
+        return True
+
+    def trusts(self, address: str) -> bool:
+        """Whether what is said there of where a request comes from is believed."""
+        networks = self.snapshot.trusted_proxies
+        if not networks:
+            return False
+        parsed = ip_address(address)
+        return any(parsed in network for network in networks)
 
     def disconnected(self, client: ClientConnection) -> None:
         """A caller's connection is gone."""
+        if client not in self._clients:
+            return
         self._clients.discard(client)
+        self._client_connections.closed(client.counts_as)
         if not self._clients:
             self._deserted.set()
 
@@ -127,6 +164,8 @@ class Gateway:
         sent = head.request_id
         exchange.request_id = request_id = sent if sent is not None and accepted(sent) else self._ids.next()
         exchange.own_lines = b"x-request-id: %b\r\n" % request_id
+        if exchange.client.trusted:
+            believe(exchange, self.trusts)
         try:
             if self._telemetry.recording:
                 exchange.trace = Trace(self._telemetry, exchange, exchange.received_ns)
@@ -136,13 +175,14 @@ class Gateway:
                 return False
             destination = self._route(exchange, path)
             caller = None
-            if not destination.public:
+            if not destination.public and not self._open_to_all:
                 ring = self._keys.ring
                 caller = ring.recognised.get(fields.authorization)
                 if caller is None or fields.two_credentials:
                     caller = self._authenticate(fields, ring)
                 exchange.caller = caller
-            self._count(exchange)
+            if self._limiter is not None:
+                self._count(exchange, self._limiter)
             self._prepare(exchange, destination, caller)
         except Problem as problem:
             self._refuse(exchange, problem)
@@ -176,7 +216,7 @@ class Gateway:
             raise Problem(400, "bad_path", "Bad path", "Dot segments are not resolved here.")
         if head.method in _REFUSED_METHODS:
             raise Problem(501, "method_not_served", "Not implemented", "This method is not served here.")
-        routes = self._snapshot.routes
+        routes = self.snapshot.routes
         host = exchange.fields.found.get(b"host", b"")
         route = routes.match(path, head.method, host)
         if route is None:
@@ -196,12 +236,11 @@ class Gateway:
             ring.recognise(fields.authorization, caller)
         return caller
 
-    def _count(self, exchange: Exchange) -> None:
+    def _count(self, exchange: Exchange, limiter: RateLimiter) -> None:
         """Take from the caller's allowance; the answer says what is left of it."""
         caller = exchange.caller
         # A key's id has no colon in it, so that no address can be taken for one.
-        who = caller.key_id if caller is not None else f"address:{exchange.client.peer}"
-        limiter = self._limiter
+        who = caller.key_id if caller is not None else f"address:{exchange.peer}"
         allowance = limiter.take(who)
         exchange.own_lines += limiter.lines(allowance)
         if not allowance.allowed:
@@ -212,8 +251,8 @@ class Gateway:
         head, fields, client = exchange.head, exchange.fields, exchange.client
         exchange.upstream = upstream = destination.upstream
         exchange.idempotent = head.method in _IDEMPOTENT or fields.idempotency_key
-        exchange.deadline_ns = exchange.received_ns + destination.timeout_ns
-        exchange.key = destination.key(head, client.peer) if destination.hashes else b""
+        exchange.deadline_ns = destination.deadlines.deadline(exchange.received_ns, exchange.asked_timeout)
+        exchange.key = destination.key(head, exchange.peer) if destination.hashes else b""
         exchange.target = destination.target(head)
         trace = exchange.trace
         if trace is None:
@@ -222,10 +261,19 @@ class Gateway:
             trace.routed(exchange)
         exchange.onward = b"%b%bx-request-id: %b\r\n%b" % (
             fields.onward,
-            client.forwarded_line,
+            exchange.forwarded or b"%bx-forwarded-host: %b\r\n" % (client.forwarded_line, fields.host),
             exchange.request_id,
-            self._identity_line(caller, upstream.audience) if caller is not None else b"",
+            self._identity_line(caller, upstream.plan.audience)
+            if caller is not None
+            else self._credentials(fields),
         )
+
+    def _credentials(self, fields: RequestFields) -> bytes:
+        """What services that ask for themselves want to see: only where the gateway asks nobody."""
+        if not self._open_to_all:
+            return b""
+        names = (b"authorization", b"x-api-key")
+        return b"".join(b"%b: %b\r\n" % (name, fields.found[name]) for name in names if name in fields.found)
 
     def _trace_context(self, head: RequestHead) -> bytes:
         """Of a request that is not recorded: the trace goes on, or begins, under a span id of our own."""
@@ -247,10 +295,10 @@ class Gateway:
         return line
 
     def _refuse(self, exchange: Exchange, problem: Problem) -> None:
-        if exchange.caller is None and problem.status != 429:
+        if exchange.caller is None and problem.status != 429 and self._limiter is not None:
             try:
                 # Whoever guesses keys or addresses is counted too, by where they come from.
-                self._count(exchange)
+                self._count(exchange, self._limiter)
             except Problem as too_many:
                 problem = too_many
         exchange.refuse(problem)
@@ -284,8 +332,9 @@ class Gateway:
 
     async def start(self) -> None:
         """Begin to check the replicas and to keep time."""
+        self._started = True
         self._prober.start()
-        self._prober.watch(self.upstreams)
+        self._follow_replicas()
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self, drain_s: float) -> None:
@@ -301,6 +350,7 @@ class Gateway:
         for client in list(self._clients):
             client.transport.abort()
         self._sweeper.cancel()
+        await self._discovery.stop()
         await self._prober.stop()
         for upstream in self.upstreams.values():
             upstream.close()

@@ -16,6 +16,7 @@ from services.gateway.forwarding.connection import UpstreamConnection
 from services.gateway.forwarding.pool import Pool
 from services.gateway.protocol.framing import LAST_CHUNK, chunk
 from services.gateway.protocol.request_head import VIA
+from services.gateway.resilience.concurrency import Admitted, ConcurrencyLimiter, Ticket
 from services.gateway.resilience.ledger import (
     BROKEN,
     BUSY,
@@ -62,7 +63,24 @@ _NO_TRAILERS = (
     b"x-forwarded-",
     b"cache-control",
     b"te:",
+    b"keep-alive",
+    b"upgrade",
+    b"via:",
+    b"proxy-",
+    b"www-authenticate",
+    b"x-request-id",
+    b"age:",
+    b"date:",
+    b"expires",
+    b"location",
+    b"retry-after",
+    b"vary",
+    b"endpoint-load-metrics",
 )
+
+
+# Outcomes that tell how long an answer takes: the loser's, too, else hedging would hide the slow from itself.
+_TIMED = frozenset({OK, HEDGE_LOSER, SERVER_ERROR, UNAVAILABLE})
 
 
 class Exchange:
@@ -78,9 +96,14 @@ class Exchange:
         "_kept_bytes",
         "_moved_ns",
         "_rival",
+        "_slot",
+        "_slot_ns",
+        "_ticket",
         "_timer",
         "_tried",
         "_tunnel",
+        "asked_timeout",
+        "attempt_deadline_ns",
         "attempts",
         "caller",
         "client",
@@ -90,6 +113,7 @@ class Exchange:
         "done_ns",
         "error",
         "fields",
+        "forwarded",
         "head",
         "idempotent",
         "is_head",
@@ -97,6 +121,7 @@ class Exchange:
         "onward",
         "over",
         "own_lines",
+        "peer",
         "received_ns",
         "request_id",
         "retries",
@@ -107,7 +132,6 @@ class Exchange:
         "trace",
         "trace_line",
         "upstream",
-        "waits",
     )
 
     def __init__(
@@ -121,7 +145,10 @@ class Exchange:
         self.is_head = head.method == b"HEAD"
         self.close = head.http10 or fields.close
         # Set by the pipeline
-        self.route: Destination | None = None
+        self.peer = client.peer
+        self.forwarded = b""
+        self.asked_timeout: bytes | None = None
+        self.route: Destination
         self.caller: Caller | None = None
         self.template: str | None = None
         self.target = head.target
@@ -130,7 +157,8 @@ class Exchange:
         self.trace: Trace | None = None
         self.upstream: Upstream
         self.idempotent: bool
-        self.deadline_ns: int
+        self.deadline_ns = 0
+        self.attempt_deadline_ns = 0
         self.key: bytes
         self.trace_line: bytes
         self.onward: bytes
@@ -141,7 +169,9 @@ class Exchange:
         self.over = False
         self.attempts = 0
         self.retries = 0
-        self.waits = False
+        self._ticket: Ticket | None = None
+        self._slot: ConcurrencyLimiter | None = None
+        self._slot_ns = 0
         self.done_ns = 0
         self._timer: asyncio.TimerHandle | None = None
         self._rival: UpstreamConnection | None = None
@@ -163,13 +193,51 @@ class Exchange:
         self._complete = complete
         self._chunked_in = self.fields.body_length < 0
         upstream = self.upstream
-        if upstream.enter(self) and not self._attempt(upstream.ledger.first):
-            self._turn_away(TurnedAway.NO_REPLICA, self._nobody())
+        upstream.budget.on_request(self.received_ns)
+        limiter = upstream.limiter
+        if limiter is None or self._enter(limiter):
+            self.go()
+
+    def _enter(self, limiter: ConcurrencyLimiter) -> bool:
+        """Whether the upstream has a place at once; else `_granted` or a refusal follows."""
+        now_ns = perf_counter_ns()
+        answer = limiter.try_acquire(now_ns, self.route.priority, self._granted)
+        if isinstance(answer, Admitted):
+            self._slot, self._slot_ns = limiter, now_ns
+            return True
+        if isinstance(answer, Ticket):
+            self._ticket = answer
+        else:
+            self._turn_away(TurnedAway.OVERLOADED, self._overloaded(answer.retry_after_s))
+        return False
+
+    def _granted(self, granted: bool) -> None:
+        self._ticket = None
+        if granted:
+            self._slot, self._slot_ns = self.upstream.limiter, perf_counter_ns()
+            self.go()
+        else:
+            self._turn_away(TurnedAway.OVERLOADED, self._overloaded(1))
+
+    def _leave(self, now_ns: int, outcome: Outcome) -> None:
+        """Give the place back."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.release(now_ns, now_ns - self._slot_ns, outcome)
 
     def go(self) -> None:
-        """The upstream has a place for it at last."""
+        """The upstream has a place for it."""
         if not self._attempt(self.upstream.ledger.first):
             self._turn_away(TurnedAway.NO_REPLICA, self._nobody())
+            return
+        hedging = self.route.hedging
+        if hedging is not None:
+            now_ns = perf_counter_ns()
+            hedging.on_request(now_ns)
+            if self.idempotent and self._complete:
+                delay_ns = hedging.delay_ns(now_ns)
+                if delay_ns is not None:
+                    self.upstream.timer.add(now_ns + delay_ns, self)
 
     def feed(self, data: bytes, complete: bool) -> None:
         """More of the body, which is kept for another attempt while it is small."""
@@ -196,7 +264,7 @@ class Exchange:
 
     @property
     def _timeout_ns(self) -> int:
-        return self.route.timeout_ns if self.route is not None else 0
+        return self.route.timeout_ns
 
     @property
     def replayable(self) -> bool:
@@ -208,21 +276,29 @@ class Exchange:
     def _attempt(self, enter: Callable[[], None]) -> bool:
         """Send it to a replica that was not tried yet; False when there is none."""
         now_ns = perf_counter_ns()
-        pool = self.upstream.pick(now_ns, self.key, self._tried)
-        if pool is None:
+        endpoint = self.route.balancer.pick(now_ns, self.key, self._tried)
+        if endpoint is None:
             return False
+        endpoint.began(now_ns)
         enter()
         self.attempts += 1
-        self._send(pool, now_ns)
+        self.attempt_deadline_ns = self.route.deadlines.attempt_deadline(now_ns, self.deadline_ns)
+        self._send(self.upstream.pools[endpoint], now_ns)
         return True
 
     def _send(self, pool: Pool, now_ns: int) -> None:
         span_id = b""
         if self.trace is not None:
             span_id, self.trace_line = self.trace.attempt(pool, self, now_ns)
+        if not self._complete:
+            self.client.resume()  # it may have been made to wait until there is a connection
         token = pool.breaker.on_start(now_ns)
         connection = pool.send(
-            self, self._request(pool), complete=self._complete, fresh=not self.idempotent, now_ns=now_ns
+            self,
+            self._request(pool, now_ns),
+            complete=self._complete,
+            fresh=not self.idempotent,
+            now_ns=now_ns,
         )
         if connection is None:
             self._found_no_connection(pool, token, span_id, now_ns)
@@ -236,14 +312,16 @@ class Exchange:
         if not self._complete:
             self._make_way(connection)
 
-    def _request(self, pool: Pool) -> bytes:
+    def _request(self, pool: Pool, now_ns: int) -> bytes:
         """The head, and as much of the body as is here."""
-        data = b"%b %b HTTP/1.1\r\n%b%b%b\r\n" % (
+        left_ms = (self.attempt_deadline_ns - now_ns) // 1_000_000
+        data = b"%b %b HTTP/1.1\r\n%b%b%bx-kontor-timeout-ms: %d\r\n\r\n" % (
             self.head.method,
             self.target,
             pool.host_line,
             self.trace_line,
             self.onward,
+            left_ms if left_ms > 0 else 1,
         )
         kept = self._kept
         if kept:
@@ -268,18 +346,33 @@ class Exchange:
 
     def hedge(self) -> None:
         """The answer takes longer than most: ask another replica as well."""
-        connection = self.connection
-        if self.over or self._began or connection is None or self._rival is not None:
+        connection, hedging = self.connection, self.route.hedging
+        if hedging is None or self._began or connection is None or self._rival is not None:
             return
-        if not (self._complete and self.replayable):
-            return
-        self._tried += (connection.pool.endpoint,)
-        self._attempt(self.upstream.hedged)
+        now_ns = perf_counter_ns()
+        tried = (*self._tried, connection.pool.endpoint)
+        limiter = self.upstream.limiter
+        if hedging.may_hedge(
+            now_ns,
+            idempotent=self.idempotent,
+            replayable=self.replayable,
+            other_replica=self._others(tried),
+            saturated=limiter is not None and limiter.waiting > 0,
+        ):
+            self._tried = tried
+            self._attempt(self.upstream.ledger.hedge)
+            if self.trace is not None:
+                self.trace.event(
+                    "hedge", now_ns, {"crm.hedge.after_ms": (now_ns - connection.asked_ns) / 1e6}
+                )
+
+    def _others(self, tried: tuple[Endpoint, ...]) -> bool:
+        return any(one not in tried for one in self.route.balancer.candidates)
 
     # The answer
 
     def wants_whole(self, head: AnswerHead) -> bool:
-        return self.idempotent and self.replayable and head.length <= self.upstream.hold_bytes
+        return self.idempotent and self.replayable and head.length <= self.upstream.plan.hold_bytes
 
     def informed(self, connection: UpstreamConnection, head: AnswerHead) -> None:
         if not self.head.http10 and not self._began:
@@ -290,7 +383,8 @@ class Exchange:
         if head.status >= 500 and self._better_luck(connection, head, now_ns):
             return
         self._accept(connection, head, now_ns)
-        close = self.close or self.client.closing
+        # Whether the rest of a request that is answered already ever comes is not known.
+        close = self.close or self.client.closing or self.client.unread
         self.client.transport.write(self._head_bytes(head, _CLOSE_LINE if close else b"") + body)
         self._finish(now_ns, close)
 
@@ -306,6 +400,7 @@ class Exchange:
         self._note(connection, head, now_ns)
         self._drop_loser(connection, now_ns)
         self.connection = connection
+        self._leave(now_ns, _outcome(head.status))  # how long the body takes says nothing of the load
         if self.client.unread:
             self.close = True  # whether the rest of the request ever comes is not known
         more = b""
@@ -319,6 +414,8 @@ class Exchange:
             self.close = True
             more += _CLOSE_LINE
         self.client.transport.write(self._head_bytes(head, more))
+        if self.client.full:  # the answer before this one is not through yet
+            self.client_full()
 
     def piece(self, data: bytes) -> None:
         self._moved_ns = perf_counter_ns()
@@ -329,6 +426,8 @@ class Exchange:
         if self._chunked_out:
             passed = [line for line in trailers if not line.lower().startswith(_NO_TRAILERS)]
             self.client.transport.write(b"\r\n".join([b"0", *passed, b"", b""]) if passed else LAST_CHUNK)
+        if self.client.full and not connection.transport.is_closing():
+            connection.transport.resume_reading()  # it is the pool's again
         self._settle(connection, now_ns, _outcome(self.status), status=self.status)
         self._finish(now_ns, self.close)
 
@@ -380,9 +479,9 @@ class Exchange:
         endpoint = connection.pool.endpoint
         decision = None
         if self._rival is None:
-            if not self.upstream.others((*self._tried, endpoint)):
+            if not self._others((*self._tried, endpoint)):
                 return False
-            decision = self.upstream.decide(self, outcome, now_ns)
+            decision = self._decide(outcome, now_ns)
             if not decision.allowed:
                 return False
         self._settle(connection, now_ns, outcome, status=head.status)
@@ -392,12 +491,24 @@ class Exchange:
         return True
 
     def _after_failure(self, outcome: Outcome, detail: str) -> None:
-        decision = self.upstream.decide(self, outcome, perf_counter_ns())
+        decision = self._decide(outcome, perf_counter_ns())
         if decision.allowed:
             self._retry_in(decision)
         else:
             log.debug("%s (%s)", decision.reason, detail)
             self.refuse(self._problem(outcome))
+
+    def _decide(self, outcome: Outcome, now_ns: int) -> RetryDecision:
+        return self.route.retries.decide(
+            now_ns,
+            outcome,
+            retries=self.retries,
+            idempotent=self.idempotent,
+            replayable=self.replayable,
+            answer_begun=self._began,
+            remaining_ns=self.deadline_ns - now_ns,
+            other_replica=self._others(self._tried),
+        )
 
     def _retry_in(self, decision: RetryDecision) -> None:
         if self.trace is not None:
@@ -410,11 +521,11 @@ class Exchange:
     def _retry(self) -> None:
         self._timer = None
         self.retries += 1
-        if self._attempt(self.upstream.retried):
+        if self._attempt(self.upstream.ledger.retry):
             return
         # The same replica again is better than nobody: it may have closed just that connection.
         self._tried = ()
-        if not self._attempt(self.upstream.retried):
+        if not self._attempt(self.upstream.ledger.retry):
             self.refuse(self._nobody())
 
     def expire(self, now_ns: int) -> None:
@@ -428,19 +539,24 @@ class Exchange:
                 self._settle(connection, now_ns, TIMED_OUT)
                 connection.abandon()
                 self._cut("the replica fell silent in the middle of its answer", now_ns)
-        elif now_ns > self.deadline_ns and not self.client.unread:
-            if self.waits:
-                self._turn_away(TurnedAway.TOO_LATE, self._problem(TIMED_OUT))
-                return
+        elif self.client.unread and not self.client.held_up:
+            return  # the time runs from the end of the request
+        elif now_ns > self.deadline_ns:
             self._abandon_all(now_ns, TIMED_OUT)
-            self.refuse(self._problem(TIMED_OUT))
+            if self._ticket is not None:
+                self._turn_away(TurnedAway.TOO_LATE, self._problem(TIMED_OUT))
+            else:
+                self.refuse(self._problem(TIMED_OUT))
+        elif now_ns > self.attempt_deadline_ns and self.connection is not None:
+            self._tried += (self.connection.pool.endpoint,)
+            self._abandon_all(now_ns, TIMED_OUT)
+            self._after_failure(TIMED_OUT, "the attempt took too long")
 
     def client_left(self) -> None:
         """The caller has gone: stop the work for it at once."""
         now_ns = perf_counter_ns()
         self.error = "client_left"
-        if self.waits:
-            self.upstream.leave(self)
+        if self._withdraw():
             self.upstream.ledger.turned_away(TurnedAway.CLIENT_LEFT)
         self._abandon_all(now_ns, CLIENT_LEFT)
         self._end(now_ns)
@@ -469,14 +585,15 @@ class Exchange:
         self._finish(now_ns, close)
 
     def _turn_away(self, reason: TurnedAway, problem: Problem) -> None:
-        if self.waits:
-            self.upstream.leave(self)
+        self._withdraw()
         self.upstream.ledger.turned_away(reason)
         self.refuse(problem)
 
-    def turned_away(self, problem: Problem) -> None:
-        """The upstream has no place for it."""
-        self._turn_away(TurnedAway.OVERLOADED, problem)
+    def _withdraw(self) -> bool:
+        """Leave the queue; whether it was in it."""
+        ticket, self._ticket = self._ticket, None
+        limiter = self.upstream.limiter if ticket is not None else None
+        return ticket is not None and limiter is not None and limiter.cancel(ticket)
 
     def _abandon_all(self, now_ns: int, outcome: Outcome) -> None:
         for connection in (self.connection, self._rival):
@@ -524,6 +641,7 @@ class Exchange:
         self._note(connection, head, now_ns)
         self._drop_loser(connection, now_ns)
         self.connection = connection
+        self._leave(now_ns, OK)
         self._began = self._tunnel = True
         upgrade = head.found.get(b"upgrade", self.fields.upgrade)
         more = b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n"
@@ -548,6 +666,9 @@ class Exchange:
         """Book the end of one attempt."""
         latency_ns = now_ns - connection.asked_ns
         self.upstream.ended(connection.pool, connection.token, now_ns, latency_ns, outcome)
+        hedging = self.route.hedging
+        if hedging is not None and outcome in _TIMED:
+            hedging.on_latency(latency_ns)
         if self.trace is not None:
             self.trace.attempt_ended(connection.span_id, now_ns, status, outcome, detail)
 
@@ -558,10 +679,16 @@ class Exchange:
     def _end(self, now_ns: int) -> None:
         self.over = True
         self.done_ns = now_ns
+        if self._slot is not None:
+            self._leave(now_ns, _outcome(self.status) if self.status else CLIENT_LEFT)
         if self._timer is not None:
             self._timer.cancel()
         self.connection = None
         self._gateway.finished(self)
+
+    def _overloaded(self, retry_after_s: int) -> Problem:
+        detail = f"{self.upstream.name} has as much to do as it can."
+        return unavailable(detail, retry_after_s=retry_after_s)
 
     def _problem(self, outcome: Outcome) -> Problem:
         name = self.upstream.name

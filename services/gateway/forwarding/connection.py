@@ -201,34 +201,41 @@ class UpstreamConnection(asyncio.Protocol):
     # Reading the answer
 
     def _take_head(self, data: bytes) -> None:
-        if self._buffer:
-            data, self._buffer = self._buffer + data, b""
-        end = data.find(b"\r\n\r\n")
         receiver = self.receiver
         if receiver is None:
             return
-        if end < 0:
-            if len(data) > _LONGEST_HEAD:
-                self._fail(BROKEN, "the head of the answer is too long")
-            else:
-                self._buffer = data
-            return
-        try:
-            head = parse_answer_head(data[:end], receiver.is_head)
-        except BadAnswerError as error:
-            self._fail(BROKEN, str(error))
+        head, body = self._next_head(receiver, self._buffer + data if self._buffer else data)
+        while head is not None and head.status < 200:
+            self._take_interim(receiver, head, body)
+            if head.status == 101:
+                return
+            head, body = self._next_head(receiver, body)
+        if head is None:
             return
         length = head.length
-        body = data[end + 4 :]
-        if head.status < 200:
-            self._take_interim(receiver, head, body)
-        elif 0 <= length <= len(body):
+        if 0 <= length <= len(body):
             if len(body) > length:
                 body, head.close = body[:length], True
             self._free(head)
             receiver.whole(self, head, body)
         else:
             self._begin_body(receiver, head, body)
+
+    def _next_head(self, receiver: Receiver, data: bytes) -> tuple[AnswerHead | None, bytes]:
+        """The next head, once all of it is here, and what follows it."""
+        end = data.find(b"\r\n\r\n")
+        if end > _LONGEST_HEAD or (end < 0 and len(data) > _LONGEST_HEAD):
+            self._fail(BROKEN, "the head of the answer is too long")
+            return None, b""
+        if end < 0:
+            self._buffer = data
+            return None, b""
+        self._buffer = b""
+        try:
+            return parse_answer_head(data[:end], receiver.is_head), data[end + 4 :]
+        except BadAnswerError as error:
+            self._fail(BROKEN, str(error))
+            return None, b""
 
     def _take_interim(self, receiver: Receiver, head: AnswerHead, rest: bytes) -> None:
         if head.status == 101:
@@ -237,8 +244,6 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if head.status != 100:  # we never wait for 100, so it tells nothing
             receiver.informed(self, head)
-        if rest:
-            self._take_head(rest)
 
     def _begin_body(self, receiver: Receiver, head: AnswerHead, body: bytes) -> None:
         self._head = head

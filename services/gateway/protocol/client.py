@@ -17,7 +17,6 @@ from shared.problems import Problem
 if TYPE_CHECKING:
     from services.gateway.app import Gateway
 
-_MOST_BUFFERED = 64 * 1024
 _LINGER_NS = 2_000_000_000
 
 _HEAD, _SMALL_BODY, _BODY, _CHUNKS, _BUSY, _TUNNEL, _DISCARD, _CLOSED = range(8)
@@ -39,17 +38,21 @@ class ClientConnection(asyncio.Protocol):
         "_phase",
         "_since_ns",
         "_taken",
+        "counts_as",
         "exchange",
         "forwarded_line",
         "full",
         "peer",
         "transport",
+        "trusted",
     )
 
     def __init__(self, gateway: "Gateway") -> None:
         self._gateway = gateway
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connected
         self.peer = "unknown"
+        self.counts_as = ""
+        self.trusted = False
         self.forwarded_line = b""
         self.exchange: Exchange | None = None
         self.full = False
@@ -70,11 +73,14 @@ class ClientConnection(asyncio.Protocol):
         address = transport.get_extra_info("peername")
         if isinstance(address, tuple):
             self.peer = address[0]
-        self.forwarded_line = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % self.peer.encode(
+        self.forwarded_line = b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\n" % self.peer.encode(
             "ascii"
         )
         self._since_ns = perf_counter_ns()
-        self._gateway.connected(self)
+        self.trusted = self._gateway.trusts(self.peer)
+        if not self._gateway.connected(self):
+            self.reject(_too_many(), self._since_ns)
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._phase = _CLOSED
@@ -99,6 +105,9 @@ class ClientConnection(asyncio.Protocol):
         self.full = False
         if self.exchange is not None:
             self.exchange.client_ready()
+        elif self._phase == _HEAD:
+            self.resume()
+            self._go_on()
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
@@ -125,7 +134,8 @@ class ClientConnection(asyncio.Protocol):
         try:
             head = parse_request_head(data[:end])
         except Problem as problem:
-            if data.startswith(b"\r\n"):  # an empty line before a request is forgiven (RFC 9112, 2.2)
+            # One empty line before a request is forgiven (RFC 9112, 2.2).
+            if data.startswith(b"\r\n") and not data.startswith(b"\r\n\r\n"):
                 self._take_head(data[2:])
                 return
             self.reject(problem, now_ns)
@@ -214,7 +224,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _keep(self, data: bytes) -> None:
         self._buffer += data
-        if len(self._buffer) > _MOST_BUFFERED:
+        if len(self._buffer) > self._gateway.most_pipelined:
             self.pause()
 
     def _go_on(self) -> None:
@@ -229,6 +239,11 @@ class ClientConnection(asyncio.Protocol):
     def unread(self) -> bool:
         """Whether part of the request under way has not arrived yet."""
         return self._phase in (_SMALL_BODY, _BODY, _CHUNKS)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether it is made to wait with the rest of its request."""
+        return self._paused
 
     @property
     def closing(self) -> bool:
@@ -257,16 +272,19 @@ class ClientConnection(asyncio.Protocol):
         if self._paused:
             self.resume()
         if close or self._draining or phase != _BUSY:
-            self._close(linger=phase in (_SMALL_BODY, _BODY, _CHUNKS))
+            self._close(linger=phase in (_SMALL_BODY, _BODY, _CHUNKS) or bool(self._buffer))
             return
         self._phase = _HEAD
-        if self._buffer:
+        if self.full:
+            self.pause()  # whoever does not take one answer gets no other
+        elif self._buffer:
             # Not at once: a thousand requests refused one after the other would be a thousand calls deep.
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def become_tunnel(self) -> None:
         """From now on every byte is the other side's."""
         self._phase = _TUNNEL
+        self.resume()
         if self._buffer and self.exchange is not None:
             data, self._buffer = self._buffer, b""
             self.exchange.tunnel(data)
@@ -291,6 +309,7 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
             return
         self._phase = _DISCARD
+        self._buffer = b""
         self._since_ns = perf_counter_ns()
         if self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()
@@ -330,6 +349,11 @@ def _too_long(data: bytes, longest: int) -> Problem:
     if data.find(b"\r\n", 0, longest) < 0:
         return Problem(414, "target_too_long", "URI too long", f"At most {longest} bytes.")
     return Problem(431, "headers_too_large", "Request header fields too large", f"At most {longest} bytes.")
+
+
+def _too_many() -> Problem:
+    detail = "Too many connections are open."
+    return Problem(503, "too_many_connections", "Service Unavailable", detail, headers={"Retry-After": "1"})
 
 
 def _too_slow(what: str) -> Problem:

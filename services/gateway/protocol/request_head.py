@@ -54,6 +54,7 @@ _NOTED: Final = {
     b"x-forwarded-proto": False,
     b"x-forwarded-host": False,
     b"x-kontor-timeout-ms": False,
+    b"x-envoy-expected-rq-timeout-ms": False,
 }
 # Of those, what ordinary requests carry; anything else makes the head `unusual` and is looked at more closely.
 _USUAL: Final = frozenset(
@@ -101,6 +102,7 @@ class RequestFields:
         "close",
         "expects_continue",
         "found",
+        "host",
         "idempotency_key",
         "lines",
         "onward",
@@ -111,6 +113,7 @@ class RequestFields:
     def __init__(self, lines: list[bytes], found: dict[bytes, bytes]) -> None:
         self.lines = lines
         self.found = found
+        self.host = found.get(b"host", b"")
         self.authorization = found.get(b"authorization", b"")
         self.two_credentials = b"x-api-key" in found
         self.idempotency_key = b"idempotency-key" in found
@@ -244,7 +247,7 @@ def _parse_fields(header: bytes) -> RequestFields:
 
 def _onward(fields: RequestFields) -> bytes:
     found = fields.found
-    lines = [*fields.lines, b"X-Forwarded-Host: " + found.get(b"host", b"")]
+    lines = list(fields.lines)
     lines.append(b"Via: " + found[b"via"] + b", " + VIA if b"via" in found else b"Via: " + VIA)
     if fields.body_length < 0:
         lines.append(b"Transfer-Encoding: chunked")

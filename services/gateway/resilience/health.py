@@ -23,7 +23,7 @@ class ReplicaHealth:
     """
 
     def __init__(self, rule: HealthRule) -> None:
-        self._rule = rule
+        self.rule = rule
         self._seen = False
         self._streak = 0
         self.healthy = False
@@ -31,7 +31,7 @@ class ReplicaHealth:
     def observe(self, ok: bool) -> bool:
         """Count one active check; returns whether the replica's health changed."""
         self._streak = 0 if ok == self.healthy else self._streak + 1
-        needed = self._rule.healthy_after if ok else self._rule.unhealthy_after
+        needed = self.rule.healthy_after if ok else self.rule.unhealthy_after
         if ok and not self._seen:
             needed = 1
         self._seen = self._seen or ok

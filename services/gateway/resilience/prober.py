@@ -48,7 +48,7 @@ class Prober:
 
     async def _watch(self, upstream: Upstream, endpoint: Endpoint) -> None:
         while True:
-            rule = upstream.rules.health  # a reload may have changed it
+            rule = upstream.plan.health  # a reload may have changed it
             ok, reason = await self._ask(endpoint, rule)
             upstream.observe(endpoint, ok, reason)
             await asyncio.sleep(rule.interval_s * (1 - JITTER / 2 + JITTER * self._jitter()))

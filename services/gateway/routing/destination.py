@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from services.gateway.resilience.deadline import DeadlineRule, Deadlines
 from services.gateway.routing.policy import Route
 
 if TYPE_CHECKING:
@@ -10,13 +11,18 @@ if TYPE_CHECKING:
 
 
 class Destination:
-    """Where the requests of one route go; made anew with each configuration."""
+    """Where the requests of one route go, and by which of its rules; made anew with each configuration."""
 
     __slots__ = (
         "_rewrites",
+        "balancer",
+        "deadlines",
         "hashes",
+        "hedging",
         "name",
+        "priority",
         "public",
+        "retries",
         "route",
         "template",
         "timeout_ns",
@@ -30,7 +36,12 @@ class Destination:
         self.public = route.public
         self.hashes = route.hash_on is not None
         self.upstream = upstream
+        self.balancer = upstream.balancer(route.policy)
+        self.retries = upstream.retry_policy(route.retry)
+        self.hedging = upstream.hedging(route.hedging)
+        self.priority = route.priority
         self.timeout_ns = int(route.timeout_s * 1e9)
+        self.deadlines = Deadlines(DeadlineRule(route.timeout_s, route.attempt_timeout_s))
         self._rewrites = route.rewrite is not None
 
     def target(self, head: "RequestHead") -> bytes:

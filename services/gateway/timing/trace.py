@@ -84,9 +84,8 @@ class Trace:
 
     def routed(self, exchange: "Exchange") -> None:
         """The route is known."""
-        if exchange.route is not None:
-            self._template = exchange.route.template
-            self._upstream = exchange.route.upstream.name
+        self._template = exchange.route.template
+        self._upstream = exchange.route.upstream.name
 
     def attempt(self, pool: "Pool", exchange: "Exchange", now_ns: int) -> tuple[bytes, bytes]:
         """Begin the CLIENT span of an attempt; gives its id and the trace context to send along."""
