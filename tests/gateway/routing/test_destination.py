@@ -1,20 +1,23 @@
 """What a route makes of a request: its target there, and the key it is balanced by."""
 
-from typing import cast
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.balancing.endpoint import EndpointRegistry
+from services.gateway.config import parse
 from services.gateway.protocol.request_head import RequestHead, parse_request_head
 from services.gateway.resilience.upstream import Upstream
 from services.gateway.routing.destination import Destination
 from services.gateway.routing.policy import HashOn, Route
 
+PLAN = parse("{routes: [], upstreams: {u: {replicas: [{host: 127.0.0.1, port: 1}]}}}").upstreams["u"]
+UPSTREAM = Upstream(PLAN, EndpointRegistry())
+
 
 def destination(prefix: str = "/", rewrite: str | None = None, hash_on: HashOn | None = None) -> Destination:
     route = Route("r", prefix, "u", rewrite=rewrite, hash_on=hash_on)
-    return Destination(route, cast(Upstream, object()))
+    return Destination(route, UPSTREAM)
 
 
 def request(target: bytes, *lines: bytes) -> RequestHead:
