@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.line import Line, running_line
 from tests.gateway.processes import GatewayProcess, Replica
 
 
@@ -44,3 +45,16 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     """For tests that kill something."""
     async with running(tmp_path) as house:
         yield house
+
+
+@pytest.fixture(scope="session")
+async def shared_line(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Line]:
+    async with running_line(tmp_path_factory.mktemp("line")) as line:
+        yield line
+
+
+@pytest.fixture
+def line(shared_line: Line) -> Line:
+    """A gateway with a scripted replica that has heard nothing yet."""
+    shared_line.replica.clear()
+    return shared_line
