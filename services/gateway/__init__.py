@@ -1,15 +1,20 @@
 """The gateway: one address in front of all services.
 
-    app.py        the pipeline's order, and what it is composed of
-    config.py     the YAML document (see example.yaml) as an immutable snapshot
+    app.py        the pipeline's order, and what one process is composed of
+    exchange.py   one request on its way, over as many attempts as it takes
+    server.py     the processes around it
+    config/       the YAML document (see example.yaml) as an immutable snapshot
+    documents/    reading such documents, with errors that name the line
     settings.py   the environment
-    protocol/     the server's side of a connection
-    limits/       sizes of a request, rate of requests
-    routing/      longest path prefix → upstream
+    protocol/     the caller's side: HTTP/1.1, read strictly
+    limits/       sizes of a request, rate of requests, patience
+    routing/      host, path and method → route
     auth/         API key → tenant and principal
-    resilience/   health of replicas, retries
+    resilience/   health, ejection, circuits, retries, hedges, deadlines, concurrency; the account of it all
     balancing/    which replica
-    forwarding/   the request to the replica, the answer back, both streamed
+    discovery/    where the replicas are
+    forwarding/   the replica's side: connections, and answers as they come
+    timing/       trace context, spans, the access log
     admin/        what the gateway answers itself
 
 Policies are pure: they import neither a framework nor anything that does I/O.
