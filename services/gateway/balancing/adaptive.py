@@ -29,8 +29,9 @@ class Adaptive:
     (pace / pace of the fastest) ^ 0.75: pace, the latency per request in flight, is what a replica that
     is twice as slow has twice as much of, however busy it is; the exponent trusts large differences and
     discounts the noise of small ones, so that equal replicas are balanced by requests in flight alone.
-    Failures make a replica up to 21 times costlier. Without news a cost returns to 1 within some ten
-    seconds, so that a replica that was slow is tried again. Costs are renewed every 20 ms.
+    A replica that always fails is 21 times costlier, one that refuses a tenth of its requests hardly.
+    Without news a cost returns to 1 within some ten seconds, so that a replica that was slow is tried again.
+    Costs are renewed every 20 ms.
     """
 
     name = "adaptive"
@@ -94,4 +95,5 @@ def _fastest(candidates: Sequence[Endpoint]) -> float:
 def _cost(endpoint: Endpoint, fastest_ns: float, now_ns: int) -> float:
     fresh = exp((endpoint.ended_at_ns - now_ns) / DECAY_NS)
     slower = 1.0 + max(0.0, endpoint.pace_ns / fastest_ns - 1.0) * fresh
-    return pow(slower, _TRUST) * (1.0 + _FAILURE_COST * endpoint.failure_share * fresh) / endpoint.weight
+    failing = _FAILURE_COST * endpoint.failure_share**2 * fresh
+    return pow(slower, _TRUST) * (1.0 + failing) / endpoint.weight
