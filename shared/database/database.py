@@ -76,6 +76,10 @@ class Database:
         if self._pool is not None:
             await self._pool.close()
 
+    def reads_in_use(self) -> float:
+        """The share of the connections for reads that are at work, 0 to 1."""
+        return self._pool.in_use if self._pool is not None else 0.0
+
     async def fetch(self, summary: str, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Rows of one read statement. `summary` names it in traces, such as `SELECT accounts`.
 

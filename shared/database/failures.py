@@ -20,6 +20,10 @@ _RACES = ("40001", "40P01")  # serialization failure, deadlock: the loser may si
 def connection_lost(error: BaseException) -> bool:
     """Whether the statement failed because there was no server to run it, as during a restart."""
     cause = _driver_error(error)
+    if isinstance(
+        cause, ValueError
+    ):  # the driver's complaint of a value it cannot send is an InterfaceError, too
+        return False
     return isinstance(cause, _LOST) or _bidden_farewell(cause)
 
 

@@ -10,11 +10,14 @@ from fastapi import FastAPI
 
 from shared.database.database import Database
 from shared.identity.verifier import IdentityVerifier
+from shared.load.meter import LoadMeter
+from shared.load.middleware import ReportLoad
 from shared.logs.access import log_access
 from shared.resources.cursors import CursorSigner
 from shared.resources.definition import Resource
 from shared.resources.documentation import Endpoint
 from shared.resources.routes import Handlers, add_resource_routes
+from shared.service.deadline import Deadline
 from shared.service.definition import Parts, Service
 from shared.service.direct import DirectReads
 from shared.service.docs import add_docs
@@ -43,19 +46,24 @@ def make_parts(service: Service, settings: ServiceSettings, telemetry: Telemetry
 
 
 def create_app(service: Service, settings: ServiceSettings, telemetry: Telemetry) -> App:
-    """The whole application, wrapped from the outside in: request id, span, identity, reads, routes."""
+    """The whole application, wrapped from the outside in: request id, span, load, deadline, identity, reads, routes."""
     parts = make_parts(service, settings, telemetry)
+    meter = LoadMeter(pool_use=parts.database.reads_in_use)
     verifier = IdentityVerifier(settings.identity_public_key_file.read_bytes(), service.name)
     offers = [(r, Handlers(r, parts.database, parts.signer).endpoints()) for r in service.resources]
-    api = _make_api(service, parts, offers, telemetry)
+    api = _make_api(service, parts, offers, telemetry, meter)
     app: App = DirectReads(api, (endpoint for _, endpoints in offers for endpoint in endpoints))
-    app = IdentityGate(HeadAsGet(app), verifier)
-    app = ServerSpans(app, telemetry, served=_log_served, unseen=PROBES)
+    app = Deadline(IdentityGate(HeadAsGet(app), verifier))
+    app = ServerSpans(ReportLoad(app, meter), telemetry, served=_log_served, unseen=PROBES)
     return RequestIds(app)
 
 
 def _make_api(
-    service: Service, parts: Parts, offers: Iterable[tuple[Resource, list[Endpoint]]], telemetry: Telemetry
+    service: Service,
+    parts: Parts,
+    offers: Iterable[tuple[Resource, list[Endpoint]]],
+    telemetry: Telemetry,
+    meter: LoadMeter,
 ) -> FastAPI:
     """The routes and their documentation."""
 
@@ -63,7 +71,8 @@ def _make_api(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await parts.database.open()
         _settle_garbage_collector()
-        yield
+        async with meter.measuring():
+            yield
         await parts.database.close()
         await asyncio.to_thread(telemetry.shutdown)
 

@@ -70,3 +70,8 @@ async def test_a_server_that_ends_an_idle_connection_is_lost(
 
 def test_other_confusion_of_the_driver_is_a_defect() -> None:
     assert not connection_lost(asyncpg.InternalClientError("got result for unknown protocol state 15"))
+
+
+def test_a_value_that_the_driver_cannot_send_is_no_lost_connection() -> None:
+    assert not connection_lost(asyncpg.exceptions.DataError("invalid input for query argument $1"))
+    assert connection_lost(asyncpg.InterfaceError("connection is closed"))
