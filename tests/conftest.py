@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 from functools import partial
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from deploy.local.postgres import PostgresServer, temporary_server
 from shared.testing.databases import Templates, migrate_by_command
+
+# An example may take its time: how long one takes on a busy machine says nothing about the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _SHARES_A_SUITE = "tests/e2e/"
 
