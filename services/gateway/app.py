@@ -324,7 +324,7 @@ class Gateway:
     def rejection(self, client: ClientConnection, problem: Problem, now_ns: int) -> bytes:
         """The answer to bytes that are no request."""
         request_id = self._ids.next()
-        self._access.rejected(client, problem, request_id)
+        self._access.rejected(problem, request_id)
         lines = VIA_LINE + b"x-request-id: " + request_id + b"\r\n"
         return problem_bytes(problem, request_id=request_id, instance=b"", lines=lines, close=True)
 

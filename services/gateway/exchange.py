@@ -160,7 +160,7 @@ class Exchange:
         self.deadline_ns = 0
         self.attempt_deadline_ns = 0
         self.key: bytes
-        self.trace_line: bytes
+        self.trace_line = b""
         self.onward: bytes
         # Set while it runs
         self.connection: UpstreamConnection | None = None
@@ -179,6 +179,13 @@ class Exchange:
         self._began = False
         self._chunked_out = False
         self._tunnel = False
+
+    def trace_id(self) -> str | None:
+        """Of the trace it belongs to, in hexadecimal; None of a request that was refused before it had one."""
+        if self.trace is not None:
+            return self.trace.trace_id
+        line = self.trace_line  # "traceparent: 00-" and the id
+        return line[16:48].decode("ascii") if line else None
 
     # The request
 

@@ -38,14 +38,29 @@ class AccessLine(NamedTuple):
         return f"{self.method} {self.path} {self.status or '-'} {self.duration_ms} ms"
 
 
+class Origin(NamedTuple):
+    """Where and when a line comes from: wall-clock milliseconds, the request, its trace in hexadecimal."""
+
+    at_ms: int
+    request_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+
+
+def here() -> Origin:
+    """Of a line written now, in the context of the request it is about."""
+    trace = _trace_ids() or (None, None)
+    return Origin(time_ns() // 1_000_000, request_id_var.get(), *trace)
+
+
 class LineFormatter(Protocol):
     """Writes lines, without the end of line, of records and of requests."""
 
     def format(self, record: logging.LogRecord) -> str:
         """A record, as for any handler."""
 
-    def access(self, line: AccessLine) -> str:
-        """A request that ends now, in the context it was served in."""
+    def access(self, line: AccessLine, origin: Origin) -> str:
+        """A request that has ended."""
 
 
 def escape_controls(text: str) -> str:
@@ -74,10 +89,6 @@ def timestamp(record: logging.LogRecord) -> str:
     return _instant(round(record.created * 1e6) // 1_000)
 
 
-def _now() -> str:
-    return _instant(time_ns() // 1_000_000)
-
-
 def _instant(milliseconds: int) -> str:
     seconds, rest = divmod(milliseconds, 1_000)
     return f"{_second(seconds)}.{rest:03d}Z"
@@ -100,15 +111,23 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         message = escape_controls(record.getMessage())
         line = f"{timestamp(record)} {record.levelname:<7} {record.name} {message}"
-        line += _spelt_out(extra_fields(record))
+        line += _spelt_out(extra_fields(record), here())
         if record.exc_info or record.stack_info:
             line += "\n" + _indented(_exception_text(self, record))
         return line
 
-    def access(self, line: AccessLine) -> str:
+    def access(self, line: AccessLine, origin: Origin) -> str:
         """Method, path, status and duration are in the message and not repeated."""
-        fields = {"route": line.route, "error": line.error}
-        return f"{_now()} INFO    {ACCESS_LOGGER} {escape_controls(line.message)}{_spelt_out(fields)}"
+        text = f"{_instant(origin.at_ms)} INFO    {ACCESS_LOGGER} {line.message}"
+        if line.route is not None:
+            text += f" route={line.route}"
+        if line.error is not None:
+            text += f" error={line.error}"
+        if origin.request_id is not None:
+            text += f" request_id={origin.request_id}"
+        if origin.trace_id is not None:
+            text += f" trace_id={origin.trace_id}"
+        return escape_controls(text)
 
 
 class JsonFormatter(logging.Formatter):
@@ -121,20 +140,22 @@ class JsonFormatter(logging.Formatter):
         self._encode = json.JSONEncoder(default=str).encode
 
     def format(self, record: logging.LogRecord) -> str:
-        document = self._document(timestamp(record), record.levelname, record.name, record.getMessage())
+        instant, message = timestamp(record), record.getMessage()
+        document = self._document(instant, record.levelname, record.name, message, here())
         for name, value in extra_fields(record).items():
             document.setdefault(name, value)  # an extra field cannot pass for one of ours
         if record.exc_info or record.stack_info:
             document["exception"] = _exception_text(self, record)
         return self._written(document)
 
-    def access(self, line: AccessLine) -> str:
+    def access(self, line: AccessLine, origin: Origin) -> str:
         """The request's own figures are fields, beside the message that people read."""
-        document = self._document(_now(), "INFO", ACCESS_LOGGER, line.message)
+        document = self._document(_instant(origin.at_ms), "INFO", ACCESS_LOGGER, line.message, origin)
         return self._written(document | line._asdict())
 
-    def _document(self, instant: str, level: str, logger: str, message: str) -> dict[str, Any]:
-        trace = _trace_ids()
+    def _document(
+        self, instant: str, level: str, logger: str, message: str, origin: Origin
+    ) -> dict[str, Any]:
         return {
             "timestamp": instant,
             "level": level,
@@ -142,19 +163,18 @@ class JsonFormatter(logging.Formatter):
             "message": message,
             "service": self._service,
             "instance": self._instance,
-            "request_id": request_id_var.get(),
-            "trace_id": trace[0] if trace else None,
-            "span_id": trace[1] if trace else None,
+            "request_id": origin.request_id,
+            "trace_id": origin.trace_id,
+            "span_id": origin.span_id,
         }
 
     def _written(self, document: dict[str, Any]) -> str:
         return self._encode({name: value for name, value in document.items() if value is not None})
 
 
-def _spelt_out(fields: dict[str, Any]) -> str:
+def _spelt_out(fields: dict[str, Any], origin: Origin) -> str:
     """` name=value` of each field that has one, then of the request and the trace."""
-    trace = _trace_ids()
-    every = fields | {"request_id": request_id_var.get(), "trace_id": trace[0] if trace else None}
+    every = fields | {"request_id": origin.request_id, "trace_id": origin.trace_id}
     text = ""
     for name, value in every.items():
         if value is not None:

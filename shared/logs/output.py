@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import TextIO
 
-from shared.logs.formats import AccessLine, LineFormatter
+from shared.logs.formats import AccessLine, LineFormatter, Origin, here
 
 _MOST_LINES = 100
 _LONGEST_S = 0.2
@@ -37,9 +37,9 @@ class LineHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 (logging never fails its caller: it tells standard error)
             self.handleError(record)
 
-    def access(self, line: AccessLine) -> None:
-        """Write a request's line soon."""
-        self._waiting.append(self._lines_of.access(line))
+    def access(self, line: AccessLine, origin: Origin | None = None) -> None:
+        """Write a request's line soon; its origin is here and now unless told."""
+        self._waiting.append(self._lines_of.access(line, origin or here()))
         if len(self._waiting) == 1:
             self._write_later()
         elif len(self._waiting) >= _MOST_LINES:

@@ -1,14 +1,14 @@
 """The access log: what is known of a request when it is over, written a few times a second."""
 
+from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING
 
 from shared.logs.access import log_access
-from shared.logs.context import request_id_var
+from shared.logs.formats import Origin
 from shared.telemetry.redaction import plain_path
 
 if TYPE_CHECKING:
     from services.gateway.exchange import Exchange
-    from services.gateway.protocol.client import ClientConnection
     from shared.problems import Problem
 
 # A supervisor asks several times a second; its questions would drown everyone else's.
@@ -19,40 +19,33 @@ class AccessLog:
     """Collects finished requests; `flush` writes them, off the requests' own path."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[bytes, bytes, int, int, str | None, str, bytes]] = []
+        self._waiting: list[Exchange] = []
 
     def note(self, exchange: "Exchange") -> None:
         """A request is over."""
-        template = exchange.template
-        if template not in _UNTOLD:
-            head = exchange.head
-            self._waiting.append(
-                (
-                    head.method,
-                    head.path,
-                    exchange.status,
-                    exchange.done_ns - exchange.received_ns,
-                    template,
-                    exchange.error,
-                    exchange.request_id,
-                )
-            )
+        if exchange.template not in _UNTOLD:
+            self._waiting.append(exchange)
 
-    def rejected(self, client: "ClientConnection", problem: "Problem", request_id: bytes) -> None:
+    def rejected(self, problem: "Problem", request_id: bytes) -> None:
         """Bytes that were no request."""
-        self._waiting.append((b"-", b"-", problem.status, 0, None, problem.code, request_id))
+        origin = Origin(time_ns() // 1_000_000, request_id.decode("ascii"))
+        log_access("-", "-", problem.status, 0, error=problem.code, origin=origin)
 
     def flush(self) -> None:
         """Write what has been collected."""
         waiting, self._waiting = self._waiting, []
-        for method, path, status, duration_ns, template, error, request_id in waiting:
-            token = request_id_var.set(request_id.decode("latin-1"))
+        offset_ns = time_ns() - perf_counter_ns()
+        for exchange in waiting:
             log_access(
-                method.decode("ascii"),
-                plain_path(path.decode("latin-1")),
-                status or None,
-                duration_ns,
-                route=template,
-                error=error or None,
+                exchange.head.method.decode("ascii"),
+                plain_path(exchange.head.path.decode("latin-1")),
+                exchange.status or None,
+                exchange.done_ns - exchange.received_ns,
+                route=exchange.template,
+                error=exchange.error or None,
+                origin=Origin(
+                    (exchange.done_ns + offset_ns) // 1_000_000,
+                    exchange.request_id.decode("ascii"),
+                    exchange.trace_id(),
+                ),
             )
-            request_id_var.reset(token)

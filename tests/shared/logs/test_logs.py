@@ -10,7 +10,7 @@ from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
 from shared.logs.access import log_access
 from shared.logs.context import request_id_var
-from shared.logs.formats import AccessLine, JsonFormatter, TextFormatter, escape_controls
+from shared.logs.formats import AccessLine, JsonFormatter, TextFormatter, escape_controls, here
 from shared.logs.setup import LogFormat, configure_logging
 from shared.telemetry.tracecontext import parse
 from tests.shared.telemetry.test_tracecontext import SPAN, TRACE, VALID
@@ -170,10 +170,10 @@ def test_an_access_line_has_the_form_of_a_record(status: int | None) -> None:
     fields = {**line._asdict(), "levelname": "INFO", "name": "kontor.access", "msg": line.message}
     as_json = JsonFormatter(service="customers", instance="customers-1")
     record = json.loads(as_json.format(logging.makeLogRecord(fields)))
-    access = json.loads(as_json.access(line))
+    access = json.loads(as_json.access(line, here()))
     assert list(access) == list(record)
     assert access | {"timestamp": ""} == record | {"timestamp": ""}
-    stamp, rest = TextFormatter().access(line).split(" ", 1)
+    stamp, rest = TextFormatter().access(line, here()).split(" ", 1)
     assert len(stamp) == len("2026-11-21T07:00:00.123Z")
     assert rest == (
         rf"INFO    kontor.access GET /v1/ä\n {status or '-'} 3.214 ms"
