@@ -80,6 +80,10 @@ class Balancer:
         self._endpoints = tuple(endpoints)
         self._policy = policy
         self._choose = policy.choose
+        # What policies remember goes by their candidates, who are others for requests that leave the zone and
+        # for further attempts: each has a policy of its own.
+        self._remote_policy = deepcopy(policy)
+        self._retry_policy = deepcopy(policy)
         self._usable = usable
         self._why_not = why_not
         self._rules = rules or BalancerRules()
@@ -117,15 +121,23 @@ class Balancer:
         """The endpoint for an attempt, or None when there is no other than `excluding`."""
         if now_ns >= self._refresh_at_ns:
             self.refresh(now_ns)
+        if self._spilling or excluding:
+            policy, candidates = self._turn(excluding)
+            return policy.choose(candidates, now_ns, key) if candidates else None
         candidates = self._candidates
+        return self._choose(candidates, now_ns, key) if candidates else None
+
+    def _turn(self, excluding: Collection[Endpoint]) -> tuple[Policy, tuple[Endpoint, ...]]:
+        """Who chooses for the next attempt, and among whom."""
+        policy, candidates = self._policy, self._candidates
         if self._spilling:
             self._spilled += self._spilling
             if self._spilled >= 1.0:
                 self._spilled -= 1.0
-                candidates = self._remote
+                policy, candidates = self._remote_policy, self._remote
         if excluding:
-            candidates = self._without(candidates, excluding)
-        return self._choose(candidates, now_ns, key) if candidates else None
+            return self._retry_policy, self._without(candidates, excluding)
+        return policy, candidates
 
     def _without(
         self, candidates: tuple[Endpoint, ...], excluding: Collection[Endpoint]
@@ -185,11 +197,13 @@ class Balancer:
     def explain(self, now_ns: int, key: bytes = b"", excluding: Collection[Endpoint] = ()) -> Explanation:
         """What `pick` would do now, and why. Changes nothing."""
         twin = copy(self)
-        twin._refresh_at_ns = _NEVER  # refreshing would set the endpoints' weights
-        # All of the policy's own state, but the same endpoints.
-        policy = twin._policy = deepcopy(self._policy, {id(one): one for one in self._endpoints})
-        twin._choose = policy.choose
-        chosen = twin.pick(now_ns, key, excluding)
+        # All of the policies' own state, but the same endpoints.
+        shared = {id(one): one for one in self._endpoints}
+        twin._policy, twin._remote_policy, twin._retry_policy = deepcopy(
+            (self._policy, self._remote_policy, self._retry_policy), shared
+        )
+        policy, candidates = twin._turn(excluding)
+        chosen = policy.choose(candidates, now_ns, key) if candidates else None
         able = self._without(self.candidates, excluding)
         return Explanation(
             policy=policy.name,

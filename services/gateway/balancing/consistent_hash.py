@@ -6,6 +6,7 @@ Karger et al. (1997) for the ring; Mirrokni, Thorup, Zadimoghaddam, "Consistent 
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from math import ceil
 from typing import Final
@@ -69,9 +70,9 @@ class ConsistentHash:
         self._members = weights if crowded else self._members | weights
         smallest = min(self._members.values())
         points = sorted(
-            (hash_of(b"%d %s" % (number, member.replica.address.encode())), member.replica.address, member)
+            (point, member.replica.address, member)
             for member, weight in self._members.items()
-            for number in range(min(POINTS * weight // smallest, _MOST_POINTS))
+            for point in _points_of(member.replica.address, min(POINTS * weight // smallest, _MOST_POINTS))
         )
         self._points = [point for point, _, _ in points]
         self._owners = [owner for _, _, owner in points]
@@ -87,6 +88,12 @@ class ConsistentHash:
             "it is the first after the key's hash on the ring below its bound "
             f"({chosen.active} of {bound} in flight)"
         )
+
+
+@lru_cache(maxsize=1024)
+def _points_of(address: str, count: int) -> tuple[int, ...]:
+    """Hashing is what a new ring takes longest for, and a ring is made anew for every change of its members."""
+    return tuple(hash_of(b"%d %s" % (number, address.encode())) for number in range(count))
 
 
 def hash_of(data: bytes) -> int:

@@ -101,6 +101,26 @@ def test_the_local_zone_first_and_what_it_cannot_carry_elsewhere(down: int, leav
     assert abs(remote - leaving) <= 1
 
 
+def test_turns_are_taken_in_each_zone() -> None:
+    health, fleet = Health(), zones(4, 3)
+    health.down.update(fleet[:2])
+    subject = balancer(fleet, health, BalancerRules(zone="a"), policy="weighted_round_robin")
+    counts = shares(subject, 300)
+    assert counts == {port: pytest.approx(105 if port < 100 else 30, abs=1) for port in (3, 4, 101, 102, 103)}
+
+
+def test_further_attempts_leave_the_turns_of_first_ones_alone() -> None:
+    fleet = equal(3)
+    subject = balancer(fleet, Health(), policy="weighted_round_robin")
+    first: Counter[Endpoint] = Counter()
+    for _ in range(30):
+        picked = subject.pick(0)
+        assert picked is not None
+        first[picked] += 1
+        assert subject.pick(0, excluding=[picked]) is not picked
+    assert first == dict.fromkeys(fleet, 10)
+
+
 def test_without_a_local_replica_all_are_used() -> None:
     assert shares(balancer(zones(0, 2), Health(), BalancerRules(zone="a")), 4) == {101: 2, 102: 2}
 
@@ -176,21 +196,24 @@ def test_requests_in_flight_survive_a_change_of_the_set() -> None:
 @pytest.mark.parametrize("name", sorted(POLICIES))
 @settings(deadline=None)
 @given(
-    history=st.lists(st.tuples(st.binary(max_size=3), st.booleans(), st.integers(1, 90)), max_size=25),
+    history=st.lists(
+        st.tuples(st.binary(max_size=3), st.booleans(), st.integers(1, 90), st.integers(0, 8)), max_size=25
+    ),
     down=st.sets(st.integers(0, 3), max_size=2),
     zone=st.sampled_from(["", "a"]),
 )
 def test_the_dry_run_tells_what_will_be_picked(
-    name: str, history: list[tuple[bytes, bool, int]], down: set[int], zone: str
+    name: str, history: list[tuple[bytes, bool, int, int]], down: set[int], zone: str
 ) -> None:
     health, fleet = Health(), endpoints(1, 1, 2, zone="a") + endpoints(1, zone="b", first_port=4)
     health.down.update(fleet[index] for index in down)
     subject = balancer(fleet, health, BalancerRules(zone=zone), policy=name)
     now = 0
-    for key, ends, latency_ms in history:
+    for key, ends, latency_ms, tried in history:
         now += 400_000_000
-        told = [subject.explain(now, key).chosen for _ in range(2)]
-        picked = subject.pick(now, key)
+        excluding = fleet[tried : tried + 1]
+        told = [subject.explain(now, key, excluding).chosen for _ in range(2)]
+        picked = subject.pick(now, key, excluding)
         assert told == [picked, picked]
         assert picked is not None
         picked.began(now)
