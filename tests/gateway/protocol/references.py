@@ -93,3 +93,37 @@ def by_h11(data: bytes) -> list[Message]:
             raise NotUnderstood(str(error)) from error
         data = connection.trailing_data[0]
     return messages
+
+
+# What is not passed on as it came, told once more and independently.
+_OURS = {
+    *(b"host", b"authorization", b"x-api-key", b"x-request-id", b"traceparent", b"tracestate", b"connection"),
+    *(
+        b"content-length",
+        b"transfer-encoding",
+        b"expect",
+        b"upgrade",
+        b"via",
+        b"forwarded",
+        b"x-real-ip",
+        b"te",
+    ),
+    *(b"keep-alive", b"trailer", b"proxy-connection", b"proxy-authorization", b"proxy-authenticate"),
+}
+
+
+def end_to_end(headers: Fields) -> Fields:
+    """Those of a request that reach the replica as they came."""
+    nominated = {
+        option.strip(b" \t").lower()
+        for name, value in headers
+        if name == b"connection"
+        for option in value.split(b",")
+    }
+    return [
+        (name, value)
+        for name, value in headers
+        if name.replace(b"_", b"-") not in _OURS
+        and not name.replace(b"_", b"-").startswith((b"x-kontor-", b"x-forwarded-"))
+        and name not in nominated
+    ]
