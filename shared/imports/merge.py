@@ -96,17 +96,8 @@ class MergeStatements:
             f"DELETE FROM staged s WHERE {fault.condition} RETURNING s.row, s.line, s.{quoted(fault.field)}"
         )
 
-    def any_known(self) -> str:
-        """Whether a record has a staged key already. OFFSET 0 keeps the planner from reading the whole table for it."""
-        return f"""
-            SELECT EXISTS (SELECT FROM staged s CROSS JOIN LATERAL (
-                SELECT FROM {self._table} t WHERE t.tenant_id = $1::uuid AND t.source = $2::text
-                AND t.external_id = s.key AND t.deleted_at IS NULL OFFSET 0
-            ) known)
-        """
-
     def create(self) -> str:
-        """Creates where no record is known. Leaves them in `merged` only if something is to be done with them."""
+        """Creates; fails when a key is known. Leaves `merged` empty if nothing more is to be done with the records."""
         if not self._target.after:
             return self._insert()
         return f"""
