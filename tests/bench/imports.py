@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -248,8 +248,13 @@ class _Bench:
 
 def _database_cpu() -> float:
     """What this run's PostgreSQL has burned, in seconds: its processes, and those that it has seen end."""
-    processes = psutil.Process().children(recursive=True)
-    return float(sum(sum(one.cpu_times()[:4]) for one in processes if one.name().startswith("postgres")))
+    burned = 0.0
+    for process in psutil.Process().children(recursive=True):
+        # One that ends meanwhile is in its parent's account, sooner or later.
+        with suppress(psutil.NoSuchProcess):
+            if process.name().startswith("postgres"):
+                burned += sum(process.cpu_times()[:4])
+    return burned
 
 
 def _cpu(processes: list[psutil.Process]) -> float:
