@@ -250,7 +250,10 @@ class Gateway:
         """What is sent to a replica, whichever it will be."""
         head, fields, client = exchange.head, exchange.fields, exchange.client
         exchange.upstream = upstream = destination.upstream
-        exchange.idempotent = head.method in _IDEMPOTENT or fields.idempotency_key
+        # An upgrade is a conversation: it is begun once.
+        exchange.idempotent = (
+            head.method in _IDEMPOTENT or fields.idempotency_key
+        ) and fields.upgrade is None
         exchange.deadline_ns = destination.deadlines.deadline(exchange.received_ns, exchange.asked_timeout)
         exchange.key = destination.key(head, exchange.peer) if destination.hashes else b""
         exchange.target = destination.target(head)

@@ -94,6 +94,7 @@ class Exchange:
         "_gateway",
         "_kept",
         "_kept_bytes",
+        "_limiter",
         "_moved_ns",
         "_rival",
         "_slot",
@@ -208,6 +209,7 @@ class Exchange:
     def _enter(self, limiter: ConcurrencyLimiter) -> bool:
         """Whether the upstream has a place at once; else `_granted` or a refusal follows."""
         now_ns = perf_counter_ns()
+        self._limiter = limiter  # the upstream may have another before we are through
         answer = limiter.try_acquire(now_ns, self.route.priority, self._granted)
         if isinstance(answer, Admitted):
             self._slot, self._slot_ns = limiter, now_ns
@@ -221,7 +223,7 @@ class Exchange:
     def _granted(self, granted: bool) -> None:
         self._ticket = None
         if granted:
-            self._slot, self._slot_ns = self.upstream.limiter, perf_counter_ns()
+            self._slot, self._slot_ns = self._limiter, perf_counter_ns()
             self.go()
         else:
             self._turn_away(TurnedAway.OVERLOADED, self._overloaded(1))
@@ -286,11 +288,15 @@ class Exchange:
         endpoint = self.route.balancer.pick(now_ns, self.key, self._tried)
         if endpoint is None:
             return False
+        pool = self.upstream.pools.get(endpoint)
+        if pool is None:  # it has left, which a route of an earlier configuration does not know
+            self._tried += (endpoint,)
+            return self._attempt(enter)
         endpoint.began(now_ns)
         enter()
         self.attempts += 1
         self.attempt_deadline_ns = self.route.deadlines.attempt_deadline(now_ns, self.deadline_ns)
-        self._send(self.upstream.pools[endpoint], now_ns)
+        self._send(pool, now_ns)
         return True
 
     def _send(self, pool: Pool, now_ns: int) -> None:
@@ -321,19 +327,23 @@ class Exchange:
 
     def _request(self, pool: Pool, now_ns: int) -> bytes:
         """The head, and as much of the body as is here."""
-        left_ms = (self.attempt_deadline_ns - now_ns) // 1_000_000
-        data = b"%b %b HTTP/1.1\r\n%b%b%bx-kontor-timeout-ms: %d\r\n\r\n" % (
+        data = b"%b %b HTTP/1.1\r\n%b%b%b%b\r\n" % (
             self.head.method,
             self.target,
             pool.host_line,
             self.trace_line,
             self.onward,
-            left_ms if left_ms > 0 else 1,
+            # How long an upload takes is the caller's affair: nobody counts before its end.
+            self._timeout_line(now_ns) if self._complete else b"",
         )
         kept = self._kept
         if kept:
             return data + self._framed(b"".join(kept), self._complete)
         return data + LAST_CHUNK if self._complete and self._chunked_in else data
+
+    def _timeout_line(self, now_ns: int) -> bytes:
+        left_ms = (self.attempt_deadline_ns - now_ns) // 1_000_000
+        return b"x-kontor-timeout-ms: %d\r\n" % (left_ms if left_ms > 0 else 1)
 
     def _make_way(self, connection: UpstreamConnection) -> None:
         """What has arrived of the body is on its way: more may come."""
@@ -599,8 +609,7 @@ class Exchange:
     def _withdraw(self) -> bool:
         """Leave the queue; whether it was in it."""
         ticket, self._ticket = self._ticket, None
-        limiter = self.upstream.limiter if ticket is not None else None
-        return ticket is not None and limiter is not None and limiter.cancel(ticket)
+        return ticket is not None and self._limiter.cancel(ticket)
 
     def _abandon_all(self, now_ns: int, outcome: Outcome) -> None:
         for connection in (self.connection, self._rival):

@@ -12,7 +12,7 @@ _LONGEST_MS = 3_600_000
 
 
 class Deadline:
-    """Cancels what is still at work when the time is up: statements are cancelled and transactions rolled back.
+    """Cancels what has not begun to answer when the time is up: statements are cancelled, transactions rolled back.
 
     The answer is then a 504, though the gateway, whose time is shorter by the way back, has given its own by then.
     A request without the header, or with one that is no number, has all the time it takes.
@@ -29,14 +29,16 @@ class Deadline:
             return
         started = False
 
-        async def send_noting(message: Message) -> None:
+        async def send_in_time(message: Message) -> None:
             nonlocal started
-            started = True
+            if not started:
+                started = True
+                time.reschedule(None)  # an answer that has begun may take as long as it is listened to
             await send(message)
 
         try:
             async with asyncio.timeout(left_ms / 1_000) as time:
-                await self._app(scope, receive, send_noting)
+                await self._app(scope, receive, send_in_time)
         except TimeoutError:
             if started or not time.expired():
                 raise
