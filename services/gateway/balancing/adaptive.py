@@ -16,6 +16,9 @@ from services.gateway.balancing.endpoint import DECAY_NS, OTHERS_SHARE, Endpoint
 POOL: Final = 16
 """How many candidates a choice looks at."""
 RENEW_NS: Final = 20_000_000
+STALE_NS: Final = 1_000_000_000
+"""Older reports of others' requests count for nothing (Prequal discards probes of this age), else a replica that
+was busy once would be avoided, and so never tell that it no longer is."""
 _TRUST: Final = 0.75
 _FAILURE_COST: Final = 20.0
 _TIE_BREAK: Final = 1e-3
@@ -25,7 +28,7 @@ _INFINITE: Final = float("inf")
 class Adaptive:
     """Of up to 16 candidates the one with the least (requests in flight + 1) x cost.
 
-    Requests in flight are ours, plus a quarter of the others' that the replica last reported. The cost is
+    Requests in flight are ours, plus a quarter of the others' that the replica reported within a second. The cost is
     (pace / pace of the fastest) ^ 0.75: pace, the latency per request in flight, is what a replica that
     is twice as slow has twice as much of, however busy it is; the exponent trusts large differences and
     discounts the noise of small ones, so that equal replicas are balanced by requests in flight alone.
@@ -40,8 +43,9 @@ class Adaptive:
         self._rng = rng or generator()
         self._candidates: Sequence[Endpoint] = ()
         self._renew_at_ns = 0
-        # The candidates with their costs, the first 15 once more at the end: any 16 in a row are a slice.
-        self._ring: tuple[tuple[Endpoint, float], ...] = ()
+        # Candidates, costs, and what a request of others counts. The first 15 come once more at the end: any 16
+        # in a row are a slice.
+        self._ring: tuple[tuple[Endpoint, float, float], ...] = ()
 
     def choose(self, candidates: Sequence[Endpoint], now_ns: int, key: bytes = b"") -> Endpoint:
         """The one with the lowest score."""
@@ -54,8 +58,8 @@ class Adaptive:
             ring = ring[start : start + POOL]
         least = _INFINITE
         chosen = candidates[0]
-        for one, cost in ring:
-            score = (one.active + OTHERS_SHARE * one.others + 1.0) * cost
+        for one, cost, share in ring:
+            score = (one.active + share * one.others + 1.0) * cost
             if score < least:
                 least, chosen = score, one
         return chosen
@@ -66,13 +70,19 @@ class Adaptive:
         self._renew_at_ns = now_ns + RENEW_NS
         fastest = _fastest(candidates)
         ring = tuple(
-            (one, _cost(one, fastest, now_ns) * (1.0 + _TIE_BREAK * self._rng.random())) for one in candidates
+            (
+                one,
+                _cost(one, fastest, now_ns) * (1.0 + _TIE_BREAK * self._rng.random()),
+                _share(one, now_ns),
+            )
+            for one in candidates
         )
         self._ring = ring + ring[: POOL - 1] if len(ring) > POOL else ring
 
     def score(self, endpoint: Endpoint, now_ns: int) -> float:
         """Requests in flight and the next one, multiplied by the cost."""
-        return _load(endpoint) * _cost(endpoint, _fastest(self._candidates), now_ns)
+        load = endpoint.active + _share(endpoint, now_ns) * endpoint.others + 1.0
+        return load * _cost(endpoint, _fastest(self._candidates), now_ns)
 
     def reason(self, chosen: Endpoint, now_ns: int) -> str:
         """Why `chosen`."""
@@ -83,8 +93,9 @@ class Adaptive:
         )
 
 
-def _load(endpoint: Endpoint) -> float:
-    return endpoint.active + OTHERS_SHARE * endpoint.others + 1.0
+def _share(endpoint: Endpoint, now_ns: int) -> float:
+    """What a reported request of others counts beside one of ours."""
+    return OTHERS_SHARE if now_ns - endpoint.report_at_ns < STALE_NS else 0.0
 
 
 def _fastest(candidates: Sequence[Endpoint]) -> float:

@@ -100,6 +100,14 @@ def test_others_requests_count_a_quarter() -> None:
     assert choices(policy, candidates, 20) == [1] * 20
 
 
+def test_what_others_ran_a_second_ago_counts_no_more() -> None:
+    policy, candidates = Adaptive(), equal(2)
+    occupy(candidates[0], 1)
+    candidates[1].reported(LoadReport(inflight=100.0), 0)
+    assert policy.choose(candidates, 900 * MS).replica.port == 1
+    assert policy.choose(candidates, 1000 * MS).replica.port == 2
+
+
 def test_one_that_fails_at_once_attracts_nothing() -> None:
     policy, candidates = Adaptive(), equal(2)
     for one in candidates:
