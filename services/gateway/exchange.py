@@ -513,6 +513,8 @@ class Exchange:
             self._retry_in(decision)
         else:
             log.debug("%s (%s)", decision.reason, detail)
+            if self.trace is not None:
+                self.trace.event("no_retry", perf_counter_ns(), {"crm.retry.reason": decision.reason})
             self.refuse(self._problem(outcome))
 
     def _decide(self, outcome: Outcome, now_ns: int) -> RetryDecision:

@@ -48,6 +48,8 @@ async def test_one_server_span_and_a_client_span_per_attempt(tmp_path: Path) -> 
     failed, answered = attempts
     assert failed.attributes["error.type"] == "broken"
     assert answered.attributes["http.request.resend_count"] == 1
+    assert all(event.name == "balance" for span in attempts for event in span.events)
+    assert [event.name for event in server.events] == ["retry"]
     assert answered.attributes["http.response.status_code"] == 200
     sent = dict(answer.json()["headers"])["traceparent"]
     assert sent == f"00-{TRACE}-{answered.span_id}-01"

@@ -194,6 +194,10 @@ class Balancer:
         healthy = sum(_full_weight(one) for one in self._candidates)
         return max(0.0, 1.0 - self._rules.overprovisioning * healthy / whole) if whole else 1.0
 
+    def why(self, chosen: Endpoint, now_ns: int) -> str:
+        """The reason of a choice that was just made, in a sentence."""
+        return self._sentence(self._policy, chosen, now_ns)
+
     def explain(self, now_ns: int, key: bytes = b"", excluding: Collection[Endpoint] = ()) -> Explanation:
         """What `pick` would do now, and why. Changes nothing."""
         twin = copy(self)

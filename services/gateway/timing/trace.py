@@ -110,6 +110,15 @@ class Trace:
             start_time=now_ns + self._offset,
             context=self._context,
         )
+        balancer = exchange.route.balancer
+        span.add_event(
+            "balance",
+            {
+                "crm.balancing.reason": balancer.why(pool.endpoint, now_ns),
+                "crm.balancing.candidates": len(balancer.candidates),
+            },
+            now_ns + self._offset,
+        )
         context = span.get_span_context()
         span_id = b"%016x" % context.span_id
         self._attempts[span_id] = span
