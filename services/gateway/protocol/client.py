@@ -326,23 +326,37 @@ class ClientConnection(asyncio.Protocol):
         self._phase = _CLOSED
         self.transport.close()
 
+    def abort(self) -> None:
+        """End the connection without waiting for what the caller has not taken."""
+        self._phase = _CLOSED
+        self.transport.abort()
+
     def sweep(self, now_ns: int) -> None:
         """Called about once a second: end what takes too long."""
         phase, age = self._phase, now_ns - self._since_ns
         timeouts = self._gateway.timeouts
         if phase == _HEAD:
-            if self._buffer:
-                if age > timeouts.head_ns:
-                    self.reject(_too_slow("the request's head"), now_ns)
-            elif age > timeouts.idle_ns:
-                self.close()
+            self._sweep_waiting(age, now_ns)
         elif phase in (_SMALL_BODY, _BODY, _CHUNKS):
             # A caller who is made to wait cannot send.
             if age > timeouts.body_ns and not self._paused and self.exchange is not None:
                 self.exchange.refuse(_too_slow("the request's body"))
-        elif phase == _DISCARD and age > _LINGER_NS:
-            self._phase = _CLOSED
-            self.transport.abort()
+        elif phase == _DISCARD:
+            patience = timeouts.idle_ns if self.transport.get_write_buffer_size() else _LINGER_NS
+            if age > patience:
+                self.abort()
+
+    def _sweep_waiting(self, age: int, now_ns: int) -> None:
+        timeouts = self._gateway.timeouts
+        if self.full:
+            # The request in the buffer waits until the answer before it is taken: it is not slow itself.
+            if age > timeouts.idle_ns:
+                self.abort()
+        elif self._buffer:
+            if age > timeouts.head_ns:
+                self.reject(_too_slow("the request's head"), now_ns)
+        elif age > timeouts.idle_ns:
+            self.close()
 
 
 def _too_long(data: bytes, longest: int) -> Problem:

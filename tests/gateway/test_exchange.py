@@ -1,0 +1,54 @@
+"""An exchange between fakes: what back-pressure leaves behind."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from services.gateway.exchange import Exchange
+from services.gateway.forwarding.answer_head import parse_answer_head
+from services.gateway.protocol.request_head import parse_request_head
+from tests.gateway.protocol.test_client import FakeTransport
+
+
+class Fake(SimpleNamespace):
+    """Takes any call that a test does not look at."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **named: None
+
+
+def begun(*, full: bool) -> tuple[Exchange, Any, Any]:
+    """A caller's exchange whose answer of three bytes has begun, with its two connections."""
+    client: Any = Fake(transport=FakeTransport(), full=full, unread=False, closing=False, peer="10.0.0.1")
+    connection: Any = Fake(transport=FakeTransport(), asked_ns=0, token=0, span_id=b"", pool=Fake())
+    head = parse_request_head(b"GET / HTTP/1.1\r\nHost: a")
+    exchange = Exchange(cast(Any, Fake()), client, head, 0)
+    exchange.upstream = cast(Any, Fake())
+    exchange.route = cast(Any, Fake(hedging=None))
+    exchange.connection = connection
+    exchange.began(connection, parse_answer_head(b"HTTP/1.1 200 OK\r\nContent-Length: 3", False))
+    return exchange, client, connection
+
+
+def test_a_full_caller_stops_the_replica_until_there_is_room() -> None:
+    exchange, _, connection = begun(full=False)
+    exchange.client_full()
+    assert not connection.transport.reading
+    exchange.client_ready()
+    assert connection.transport.reading
+
+
+def test_an_answer_that_begins_behind_another_one_waits_for_it() -> None:
+    """The transport says only once that it is full."""
+    _, _, connection = begun(full=True)
+    assert not connection.transport.reading
+
+
+def test_a_connection_goes_back_to_the_pool_reading() -> None:
+    """The last piece of an answer filled the caller's buffer: whoever gets the connection next needs to hear."""
+    exchange, client, connection = begun(full=False)
+    exchange.piece(b"abc")
+    client.full = True
+    exchange.client_full()
+    exchange.ended(connection, [])
+    assert connection.transport.reading
+    assert exchange.over
