@@ -7,7 +7,7 @@ well. A finding is an exception that is not documented, or a check below that fa
 """
 
 import argparse
-import importlib
+import importlib.util
 import random
 import re
 import sys
@@ -253,14 +253,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    try:
-        atheris = importlib.import_module("atheris")
-    except ImportError:
-        for name in TARGETS:
-            made, accepted = run(name, seed=options.seed, seconds=options.seconds / len(TARGETS))
-            print(f"{name}: {made} inputs, {accepted} of them accepted, no finding")
-    else:
-        _run_atheris(atheris, options.seconds, options.seed)
+    if importlib.util.find_spec("atheris") is not None:
+        _run_atheris(importlib.import_module("atheris"), options.seconds, options.seed)
+    for name in TARGETS:
+        made, accepted = run(name, seed=options.seed, seconds=options.seconds / len(TARGETS))
+        print(f"{name}: {made} inputs, {accepted} of them accepted, no finding")
 
 
 def _run_atheris(atheris: Any, seconds: int, seed: int) -> None:

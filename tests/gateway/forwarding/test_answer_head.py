@@ -2,7 +2,7 @@
 
 import h11
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.gateway.forwarding.answer_head import (
@@ -225,6 +225,7 @@ BODY = b"3\r\nabc\r\n0\r\n\r\n"
 
 @given(blocks, st.booleans())
 def test_what_is_accepted_h11_reads_alike(block: bytes, is_head: bool) -> None:
+    assume(b"\r\n\r\n" not in block + b"\r\n")  # a block is what comes before the first empty line
     try:
         head = parse_answer_head(block, is_head)
     except BadAnswerError:

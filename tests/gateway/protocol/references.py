@@ -44,9 +44,9 @@ class _Collector:
     def on_headers_complete(self) -> None:
         message = self.messages[-1]
         message.method = self.parser.get_method()
-        # What uvicorn gives the application: it refuses what has no path.
+        # What uvicorn gives the application; an absolute form without a path, which it refuses, means `/`.
         url = httptools.parse_url(message.target)
-        message.target = url.path + (b"?" + url.query if url.query is not None else b"")
+        message.target = (url.path or b"/") + (b"?" + url.query if url.query is not None else b"")
 
     def on_body(self, body: bytes) -> None:
         self.messages[-1].body += body
