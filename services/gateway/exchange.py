@@ -280,6 +280,11 @@ class Exchange:
         """Whether everything of the body that has arrived is still here."""
         return self._kept is not None
 
+    @property
+    def open_attempts(self) -> int:
+        """How many attempts are under way at this instant."""
+        return (self.connection is not None) + (self._rival is not None)
+
     # Attempts
 
     def _attempt(self, enter: Callable[[], None]) -> bool:
@@ -552,12 +557,7 @@ class Exchange:
         if self._tunnel:
             return
         if self._began:
-            stalled = now_ns - self._moved_ns > self._timeout_ns and not self.client.full
-            if stalled and self.connection is not None:
-                connection = self.connection
-                self._settle(connection, now_ns, TIMED_OUT)
-                connection.abandon()
-                self._cut("the replica fell silent in the middle of its answer", now_ns)
+            self._expire_answer(now_ns - self._moved_ns, now_ns)
         elif self.client.unread and not self.client.held_up:
             return  # the time runs from the end of the request
         elif now_ns > self.deadline_ns:
@@ -570,6 +570,16 @@ class Exchange:
             self._tried += (self.connection.pool.endpoint,)
             self._abandon_all(now_ns, TIMED_OUT)
             self._after_failure(TIMED_OUT, "the attempt took too long")
+
+    def _expire_answer(self, silent_ns: int, now_ns: int) -> None:
+        if self.client.full:
+            if silent_ns > self._gateway.timeouts.idle_ns:
+                self.client.abort()  # whoever takes nothing for so long has left
+        elif silent_ns > self._timeout_ns and self.connection is not None:
+            connection = self.connection
+            self._settle(connection, now_ns, TIMED_OUT)
+            connection.abandon()
+            self._cut("the replica fell silent in the middle of its answer", now_ns)
 
     def client_left(self) -> None:
         """The caller has gone: stop the work for it at once."""

@@ -1,12 +1,14 @@
 """An exchange between fakes: what back-pressure leaves behind."""
 
+from time import perf_counter_ns
 from types import SimpleNamespace
 from typing import Any, cast
 
 from services.gateway.exchange import Exchange
 from services.gateway.forwarding.answer_head import parse_answer_head
+from services.gateway.limits.timeouts import Timeouts
 from services.gateway.protocol.request_head import parse_request_head
-from tests.gateway.protocol.test_client import FakeTransport
+from tests.gateway.protocol.test_client import SECOND, FakeTransport
 
 
 class Fake(SimpleNamespace):
@@ -21,9 +23,10 @@ def begun(*, full: bool) -> tuple[Exchange, Any, Any]:
     client: Any = Fake(transport=FakeTransport(), full=full, unread=False, closing=False, peer="10.0.0.1")
     connection: Any = Fake(transport=FakeTransport(), asked_ns=0, token=0, span_id=b"", pool=Fake())
     head = parse_request_head(b"GET / HTTP/1.1\r\nHost: a")
-    exchange = Exchange(cast(Any, Fake()), client, head, 0)
+    gateway: Any = Fake(timeouts=Timeouts(idle_ns=10 * SECOND))
+    exchange = Exchange(gateway, client, head, 0)
     exchange.upstream = cast(Any, Fake())
-    exchange.route = cast(Any, Fake(hedging=None))
+    exchange.route = cast(Any, Fake(hedging=None, timeout_ns=1 * SECOND))
     exchange.connection = connection
     exchange.began(connection, parse_answer_head(b"HTTP/1.1 200 OK\r\nContent-Length: 3", False))
     return exchange, client, connection
@@ -41,6 +44,20 @@ def test_an_answer_that_begins_behind_another_one_waits_for_it() -> None:
     """The transport says only once that it is full."""
     _, _, connection = begun(full=True)
     assert not connection.transport.reading
+
+
+def test_who_takes_nothing_for_long_has_left() -> None:
+    """Else a caller could hold a replica's connection for ever; the replica itself may be slow no longer than ever."""
+    exchange, client, _ = begun(full=True)
+    left: list[bool] = []
+    client.abort = lambda: left.append(True)
+    exchange.expire(perf_counter_ns() + 9 * SECOND)
+    assert (left, exchange.over) == ([], False)
+    exchange.expire(perf_counter_ns() + 11 * SECOND)
+    assert left
+    client.full = False
+    exchange.expire(perf_counter_ns() + 2 * SECOND)
+    assert exchange.error == "cut_short"
 
 
 def test_a_connection_goes_back_to_the_pool_reading() -> None:
