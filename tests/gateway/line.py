@@ -8,6 +8,10 @@ from tests.gateway.caller import calling
 from tests.gateway.processes import GatewayProcess
 from tests.gateway.scripted import ScriptedReplica, scripted_replica
 
+GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST /x HTTP/1.1\r\nHost: a\r\n"
+NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+
 
 class Line:
     """A gateway, and the one replica behind it."""
@@ -52,5 +56,5 @@ async def works(line: Line) -> None:
     """The gateway and the replica still understand one another."""
     line.replica.clear()
     async with calling(line.port) as caller:
-        await caller.send(b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+        await caller.send(NEXT)
         assert ((await caller.answer()).status, line.replica.targets) == (200, [b"/next"])
