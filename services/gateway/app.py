@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from ipaddress import ip_address
@@ -10,11 +11,12 @@ from time import perf_counter_ns
 
 from services.gateway import config
 from services.gateway.admin import pages
+from services.gateway.admin.explain import DryRun, Question
 from services.gateway.auth.keys import Caller, KeyRing
 from services.gateway.auth.policy import authenticate
-from services.gateway.auth.store import KeyStore
 from services.gateway.balancing.endpoint import EndpointRegistry
 from services.gateway.balancing.policy import Replica
+from services.gateway.control.steering import Order, Steering
 from services.gateway.discovery.discovery import Discovery
 from services.gateway.exchange import VIA_LINE, Exchange
 from services.gateway.limits.rate_limiter import RateLimiter, too_many_requests
@@ -29,6 +31,7 @@ from services.gateway.resilience.prober import Prober
 from services.gateway.resilience.upstream import Upstream
 from services.gateway.routing.destination import Destination
 from services.gateway.routing.policy import has_dot_segment
+from services.gateway.server import has_unread
 from services.gateway.timing.access import AccessLog
 from services.gateway.timing.trace import Trace
 from services.gateway.timing.trace_context import read_traceparent
@@ -44,6 +47,7 @@ _IDENTITY = IDENTITY_HEADER.lower().encode("ascii") + b": "
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 _SWEEP_S = 0.1
+_FAREWELL_S = 0.1
 _SLOW_SWEEPS = 10
 
 
@@ -54,9 +58,9 @@ class Gateway:
     """
 
     def __init__(
-        self, snapshot: config.Snapshot, keys: KeyStore, signer: IdentitySigner, telemetry: Telemetry
+        self, snapshot: config.Snapshot, keys: KeyRing, signer: IdentitySigner | None, telemetry: Telemetry
     ) -> None:
-        self._keys = keys
+        """Without a `signer` the snapshot must not ask for keys: there is nobody to vouch for."""
         self._signer = signer
         self._telemetry = telemetry
         self._registry = EndpointRegistry()
@@ -70,12 +74,16 @@ class Gateway:
         self._discovery = Discovery(self._found)
         self._client_connections = ClientConnections(snapshot.clients)
         self._started = False
+        self._draining = False
+        self._steering = Steering()
         self.upstreams: dict[str, Upstream] = {}
-        self.apply(snapshot)
+        self.apply(snapshot, keys)
 
-    def apply(self, snapshot: config.Snapshot) -> None:
+    def apply(self, snapshot: config.Snapshot, keys: KeyRing) -> None:
         """Put a configuration in force: from here on for every new request, and nothing under way notices."""
         self.snapshot = snapshot
+        self._keys = keys
+        self._identities.clear()  # a key may stand for somebody else now
         self.longest_head = snapshot.limits.max_header_bytes
         self.largest_body = snapshot.limits.max_body_bytes
         self.most_pipelined = snapshot.max_pipelined_bytes
@@ -90,6 +98,7 @@ class Gateway:
                 self.upstreams[name].configure(plan)
             else:
                 self.upstreams[name] = Upstream(plan, self._registry)
+            self._obey(name)
         self._destinations = {
             route.name: Destination(route, self.upstreams[route.upstream]) for route in snapshot.routes
         }
@@ -109,7 +118,21 @@ class Gateway:
         """The replicas of an upstream, at first or anew."""
         if name in self.upstreams:
             self.upstreams[name].replace(replicas)
+            self._obey(name)
             self._prober.watch(self.upstreams)
+
+    def steer(self, order: Order) -> None:
+        """Heed an order for a replica, from now on or from when there is that replica."""
+        self._steering.give(order)
+        self._obey(order.upstream)
+
+    def _obey(self, name: str) -> None:
+        """Weigh the replicas of an upstream as told."""
+        upstream = self.upstreams.get(name)
+        if upstream is not None:
+            for endpoint in upstream.endpoints:
+                endpoint.live_weight = self._steering.of(name, endpoint.replica.address).live_weight
+            upstream.refresh(perf_counter_ns())
 
     def destination(self, route: str) -> Destination:
         """Where the requests of a route go."""
@@ -127,6 +150,8 @@ class Gateway:
         if self._client_connections.opened(who) is not Admission.ADMITTED:
             return False
         self._clients.add(client)
+        if self._draining:
+            client.drain()
         return True
 
     def trusts(self, address: str) -> bool:
@@ -173,10 +198,11 @@ class Gateway:
             if path in self._pages:
                 self._own_page(exchange, path)
                 return False
-            destination = self._route(exchange, path)
+            exchange.route = destination = self._route(exchange.head, path)
+            exchange.template = destination.template
             caller = None
             if not destination.public and not self._open_to_all:
-                ring = self._keys.ring
+                ring = self._keys
                 caller = ring.recognised.get(fields.authorization)
                 if caller is None or fields.two_credentials:
                     caller = self._authenticate(fields, ring)
@@ -208,16 +234,15 @@ class Gateway:
         else:
             exchange.answer(*page)
 
-    def _route(self, exchange: Exchange, path: bytes) -> Destination:
-        head = exchange.head
-        if exchange.fields.body_length > self.largest_body:
+    def _route(self, head: RequestHead, path: bytes) -> Destination:
+        if head.fields.body_length > self.largest_body:
             raise body_too_large(self.largest_body)
         if (b"/." in path or b"%2" in path) and has_dot_segment(path):
             raise Problem(400, "bad_path", "Bad path", "Dot segments are not resolved here.")
         if head.method in _REFUSED_METHODS:
             raise Problem(501, "method_not_served", "Not implemented", "This method is not served here.")
         routes = self.snapshot.routes
-        host = exchange.fields.found.get(b"host", b"")
+        host = head.fields.found.get(b"host", b"")
         route = routes.match(path, head.method, host)
         if route is None:
             allowed = routes.allowed(path, host)
@@ -225,10 +250,7 @@ class Gateway:
                 headers = {"Allow": ", ".join(allowed)}
                 raise Problem(405, "method_not_allowed", "Method not allowed", headers=headers)
             raise not_found("No route leads from this address to a service.")
-        destination = self._destinations[route.name]
-        exchange.route = destination
-        exchange.template = destination.template
-        return destination
+        return self._destinations[route.name]
 
     def _authenticate(self, fields: RequestFields, ring: KeyRing) -> Caller:
         caller = authenticate(list(fields.found.items()), ring)
@@ -293,6 +315,8 @@ class Gateway:
         lines = self._identities.get(caller.key_id)
         line = lines.get(audience) if lines is not None else None
         if line is None:
+            if self._signer is None:
+                raise RuntimeError("somebody is to be vouched for, and there is no key to sign with")
             line = _IDENTITY + self._signer.sign(caller.identity, audience).encode("ascii") + b"\r\n"
             self._identities.setdefault(caller.key_id, {})[audience] = line
         return line
@@ -331,6 +355,41 @@ class Gateway:
         lines = VIA_LINE + b"x-request-id: " + request_id + b"\r\n"
         return problem_bytes(problem, request_id=request_id, instance=b"", lines=lines, close=True)
 
+    # What is told to operators
+
+    def describe(self) -> dict[str, object]:
+        """The state of this process as JSON, for the admin API.
+
+        `mistakes` of an upstream are what does not add up in its account, held against the attempts that are
+        really open at this instant.
+        """
+        now_ns = perf_counter_ns()
+        attempts: Counter[Upstream] = Counter()
+        for client in self._clients:
+            if client.exchange is not None and client.exchange.open_attempts:
+                attempts[client.exchange.upstream] += client.exchange.open_attempts
+        return {
+            "draining": self._draining,
+            "connections": {
+                "open": self._client_connections.total,
+                "refused": self._client_connections.refused_count,
+            },
+            "upstreams": {
+                name: {**upstream.describe(now_ns), "mistakes": upstream.ledger.check(attempts[upstream])}
+                for name, upstream in self.upstreams.items()
+            },
+        }
+
+    def explain(self, question: Question) -> dict[str, object]:
+        """What would become of a request, and why. Changes nothing."""
+        run = DryRun(
+            route=lambda head, path: self._route(head, path),  # noqa: PLW0108 - compiled, a method is no object
+            pages=self._pages.keys(),
+            keys=None if self._open_to_all else self._keys,
+            limiter=self._limiter,
+        )
+        return run.explain(question, perf_counter_ns())
+
     # Life
 
     async def start(self) -> None:
@@ -340,10 +399,20 @@ class Gateway:
         self._follow_replicas()
         self._sweeper = asyncio.create_task(self._sweep())
 
+    def drain(self) -> None:
+        """From now on every answer is its connection's last."""
+        self._draining = True
+        for client in self._clients:
+            client.drain()
+
     async def stop(self, drain_s: float) -> None:
         """Finish what is under way, for at most so long, and let go of everything."""
+        self.drain()
+        if self._clients and drain_s:
+            # Who asks often learns from an answer that the connection ends, and does not ask into its end.
+            await asyncio.sleep(_FAREWELL_S)
         for client in list(self._clients):
-            if client.drain():
+            if client.drain() and not has_unread(client.transport):
                 client.close()
         if self._clients:
             self._deserted.clear()

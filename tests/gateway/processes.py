@@ -147,9 +147,15 @@ class GatewayProcess(Process):
         return httpx2.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=60, **options)
 
     def rss(self) -> int:
-        """Resident memory in bytes."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        """Resident memory of its workers in bytes."""
+        pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.workers()]
+        return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers, the oldest first."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return sorted(int(child) for child in children)
 
     async def until_ready(self) -> None:
         async with self.client() as client:
@@ -172,6 +178,7 @@ class GatewayProcess(Process):
 def document(replicas: list[Replica]) -> dict[str, Any]:
     """The gateway's document for these tests: everything to one upstream."""
     return {
+        "workers": 1,
         "routes": [
             {"name": "all", "prefix": "/", "upstream": "echo"},
             {"name": "impatient", "prefix": "/wait/impatient", "upstream": "echo", "timeout_s": 0.3},

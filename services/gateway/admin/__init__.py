@@ -1,1 +1,10 @@
-"""What the gateway answers itself: its health, and where the documentation is."""
+"""What operators and curious callers are told.
+
+pages      the gateway's own addresses on its public port: health, and where the documentation is
+explain    the pipeline run dry, in a worker
+sums       what all workers together know
+schemas    the admin API's documents
+api        the admin API, in the parent, on a port of its own
+errors     its errors as problems
+serving    its server
+"""

@@ -35,6 +35,11 @@ class RateLimiter:
             buckets.popitem(last=False)
         return allowance
 
+    def peek(self, caller: str) -> Allowance:
+        """What `take` would say now. Counts nothing."""
+        now = self._clock_ns()
+        return take(self._full_at.get(caller, now), now, self._rate)[1]
+
     def lines(self, allowance: Allowance) -> bytes:
         """The header lines that tell the caller."""
         return self._lines % (allowance[1], allowance[2])

@@ -1,6 +1,5 @@
 """API keys: where they may stand, what is refused, and the file they come from."""
 
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from services.gateway.auth.document import KeysDocument
 from services.gateway.auth.keys import KEY_PREFIX, KeyRing, new_key
 from services.gateway.auth.policy import authenticate
-from services.gateway.auth.store import KeyStore
 from services.gateway.documents import DocumentError, parse_document
 from shared.problems import Problem
 
@@ -113,19 +111,3 @@ def test_mistakes_in_the_file_name_the_field(text: str, complaint: str) -> None:
     with pytest.raises(DocumentError) as caught:
         parse_document(text, KeysDocument)
     assert complaint in str(caught.value)
-
-
-def test_a_bad_reload_keeps_the_keys_in_force(tmp_path: Path) -> None:
-    path = tmp_path / "keys.yaml"
-    path.write_text(document(entry("one", DIGEST)))
-    store = KeyStore(path)
-    path.write_text(document("id: broken"))
-    store.reload()
-    assert store.ring.find(KEY.encode()) is not None
-    path.write_text(document(entry("two", OTHER_DIGEST)))
-    store.reload()
-    assert store.ring.find(KEY.encode()) is None
-    assert store.ring.find(OTHER_KEY.encode()) is not None
-    path.unlink()
-    store.reload()
-    assert len(store.ring) == 1

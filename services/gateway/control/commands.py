@@ -1,0 +1,129 @@
+"""What the parent can ask of a worker, and the worker's life from its first question to its end."""
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from services.gateway.admin.explain import Question
+from services.gateway.app import VERSION, Gateway
+from services.gateway.control.channel import RefusedError, answer_all
+from services.gateway.control.configuration import Configuration
+from services.gateway.control.steering import Order
+from services.gateway.documents import DocumentError
+from services.gateway.server import Server
+from shared.identity.signer import IdentitySigner
+from shared.logs.setup import LogFormat, configure_logging
+from shared.problems import Problem
+from shared.telemetry.setup import configure
+
+log = logging.getLogger("kontor.gateway.worker")
+
+
+def serve(control: socket.socket) -> None:
+    """Answer the parent's questions, the first of which starts the gateway; returns when it says stop or hangs up."""
+    _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    if not descriptors:
+        return  # the parent found a mistake, or its end, before it had a socket
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(control, socket.socket(fileno=descriptors[0])))
+
+
+async def _serve(control: socket.socket, listener: socket.socket) -> None:
+    commands = Commands(listener)
+    answering = asyncio.create_task(answer_all(control, commands.answer))
+    stopping = asyncio.create_task(commands.stopping.wait())
+    await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    # Questions are answered while it drains; without a parent nobody is left to drain for.
+    await commands.end(0.0 if answering.done() else commands.drain_s)
+    for task in (answering, stopping):
+        task.cancel()
+    await asyncio.gather(answering, stopping, return_exceptions=True)
+
+
+class Commands:
+    """Each method named `do_…` answers the question of that name with JSON."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._server: Server | None = None
+        self._gateway: Gateway
+        self.stopping = asyncio.Event()
+        self.drain_s = 0.0
+
+    async def answer(self, question: str, details: dict[str, Any]) -> Any:
+        """The answer to any question. Raises `RefusedError`."""
+        command: Callable[..., Awaitable[Any]] = getattr(self, f"do_{question}")
+        return await command(**details)
+
+    async def end(self, drain_s: float) -> None:
+        """Finish what is under way, for at most so many seconds."""
+        if self._server is not None:
+            await self._server.stop(drain_s)
+
+    async def do_start(
+        self,
+        configuration: dict[str, Any],
+        orders: list[dict[str, Any]],
+        log_format: LogFormat,
+        instance: str,
+    ) -> dict[str, Any]:
+        """Serve. The answer says how many workers the document wants; a mistake is refused with a sentence."""
+        configure_logging(log_format, "gateway", instance)
+        texts = Configuration(**configuration)
+        try:
+            snapshot, keys = texts.understood()
+            signer = _signer(texts.identity_file)
+            telemetry = configure("gateway", version=VERSION, instance_id=instance, environ=os.environ)
+        except (DocumentError, OSError, ValueError) as error:
+            raise RefusedError(str(error)) from error
+        self._gateway = Gateway(snapshot, keys, signer, telemetry)
+        for order in orders:
+            self._gateway.steer(Order(**order))
+        self._server = Server(self._gateway, self._listener)
+        await self._server.start()
+        # What was made so far stays. Without looking through it again and again, reads of a service took 112 us
+        # of CPU instead of 149, and their p99 was 6 ms instead of 38.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 100)
+        return {"workers": snapshot.workers}
+
+    async def do_apply(self, configuration: dict[str, Any]) -> None:
+        """Put other documents in force, which the parent has found to be in order."""
+        self._gateway.apply(*Configuration(**configuration).understood())
+
+    async def do_state(self) -> dict[str, Any]:
+        """What the gateway tells of itself."""
+        return {"pid": os.getpid(), **self._gateway.describe()}
+
+    async def do_knows(self, upstream: str, address: str) -> bool:
+        """Whether there is this replica."""
+        known = self._gateway.upstreams.get(upstream)
+        return known is not None and known.find(address) is not None
+
+    async def do_steer(self, order: dict[str, Any]) -> None:
+        """Put an order for a replica in force, found already or not."""
+        self._gateway.steer(Order(**order))
+
+    async def do_explain(self, question: dict[str, Any]) -> dict[str, Any]:
+        """What would become of a request."""
+        try:
+            return self._gateway.explain(Question(**question))
+        except Problem as problem:
+            raise RefusedError(str(problem), status=problem.status) from problem
+
+    async def do_stop(self, drain_s: float) -> None:
+        """Drain and end; the answer says that this has begun."""
+        self.drain_s = drain_s
+        self.stopping.set()
+
+
+def _signer(file: str | None) -> IdentitySigner | None:
+    return None if file is None else IdentitySigner(Path(file).read_bytes())

@@ -1,0 +1,237 @@
+"""The parent's side of the workers: one socket each, started again when they die, asked together, drained."""
+
+import asyncio
+import logging
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from services.gateway.control.channel import Asking, ChannelError, RefusedError
+from services.gateway.control.restarting import RestartDelay
+from services.gateway.control.spawning import Spawned, spawn_worker
+from services.gateway.server import another
+
+log = logging.getLogger("kontor.gateway.fleet")
+
+# Reading a document of a megabyte takes a second, and a busy machine more.
+START_PATIENCE_S = 60.0
+APPLY_PATIENCE_S = 30.0
+# What a worker may take beyond its time to drain before it is killed: it sends its last spans.
+_END_PATIENCE_S = 4.0
+
+Orders = Callable[[int], dict[str, Any]]
+
+
+class StartError(Exception):
+    """A worker does not come up; the message is for people."""
+
+
+class Worker:
+    """The worker with one number: its socket, which outlives the process, and the process of the day."""
+
+    def __init__(self, number: int, listener: socket.socket, orders: Orders) -> None:
+        self.number = number
+        self.restarts = 0
+        self.started_at = 0.0
+        self._listener = listener
+        self._orders = orders
+        self._delay = RestartDelay()
+        self._asking = Asking()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = asyncio.Event()
+        self._ready = False
+        self._told = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs, if one does."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves."""
+        return self._ready
+
+    @property
+    def told(self) -> bool:
+        """Whether its process knows what to begin with; until then it will be what is in force by then."""
+        return self._told
+
+    async def start(self, spawned: Spawned | None = None) -> Any:
+        """Start it for the first time, with a process that was spawned already or a new one; what it answers.
+
+        Raises `StartError`.
+        """
+        try:
+            answer = await self._begin(spawned or spawn_worker())
+        except (RefusedError, ChannelError) as error:
+            await self.kill()
+            raise StartError(str(error)) from error
+        self._task = asyncio.create_task(self._keep())
+        return answer
+
+    async def ask(self, question: str, /, **details: Any) -> Any:
+        """Its answer. Raises `RefusedError`, or `ChannelError` while it does not run."""
+        return await self._asking.ask(question, **details)
+
+    async def stop(self, drain_s: float) -> None:
+        """Have it finish what it does, and wait for its end; by force when it takes too long."""
+        self._stopping.set()
+        self._listener.close()  # before the worker looks who is queued: nobody can come after that
+        try:
+            await self.ask("stop", drain_s=drain_s)
+        except (ChannelError, RefusedError) as error:
+            log.warning("worker %d cannot be told to stop: %s", self.number, error)
+            await self.kill()
+        if self._process is not None:
+            waiting = asyncio.create_task(self._asking.closed.wait())
+            done, _ = await asyncio.wait({waiting}, timeout=drain_s + _END_PATIENCE_S)
+            if not done:
+                log.warning("worker %d does not end, and is killed", self.number)
+                waiting.cancel()
+            await self.kill()
+        if self._task is not None:
+            await self._task
+
+    async def kill(self) -> None:
+        """End its process at once, unless it has ended."""
+        process = self._process
+        if process is None:
+            return
+        with suppress(subprocess.TimeoutExpired):  # it has closed its channel: it is about to end by itself
+            await asyncio.to_thread(process.wait, 0.5 if self._asking.closed.is_set() else 0.0)
+        if process.returncode is None:
+            process.kill()
+        await asyncio.to_thread(process.wait)
+        self._asking.close()
+
+    async def _begin(self, spawned: Spawned) -> Any:
+        self._process = spawned.process
+        self._asking = asking = Asking()
+        self.started_at = asyncio.get_running_loop().time()
+        socket.send_fds(spawned.control, [b"\n"], [self._listener.fileno()])
+        await asking.open(spawned.control)
+        self._told = True
+        answer = await asking.ask("start", patience_s=START_PATIENCE_S, **self._orders(self.number))
+        self._ready = True
+        return answer
+
+    async def _keep(self) -> None:
+        """Start it again whenever it dies, until it is told to stop."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._asking.closed.wait()
+            self._ready = self._told = False
+            await self.kill()
+            if self._stopping.is_set():
+                return
+            delay_s = self._delay.after(loop.time() - self.started_at)
+            ending, when = _ending(self._process), f"in {delay_s:g} s" if delay_s else "at once"
+            log.error("worker %d %s; it is started again %s", self.number, ending, when)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._stopping.wait()
+                    return
+            self.restarts += 1
+            try:
+                await self._begin(spawn_worker())
+            except (RefusedError, ChannelError, OSError) as error:
+                # The sentence says all; a traceback would only bury it.
+                log.error("worker %d does not start: %s", self.number, error)  # noqa: TRY400 - see above
+                self._asking.close()
+                self._asking.closed.set()
+
+
+def _ending(process: subprocess.Popen[bytes] | None) -> str:
+    status = process.returncode if process is not None else None
+    if status is None or status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"
+
+
+class Fleet:
+    """All workers. `orders(number)` is what a worker is started with, asked anew for each start."""
+
+    def __init__(self, listener: socket.socket, orders: Orders) -> None:
+        self._first_listener = listener
+        self._orders = orders
+        self._workers: list[Worker] = []
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """Those that are wanted, by their numbers from 1."""
+        return tuple(self._workers)
+
+    async def start(self, spawned: Spawned) -> Any:
+        """Start the first worker, whose process was spawned already; its answer. Raises `StartError`."""
+        worker = Worker(1, self._first_listener, self._orders)
+        self._workers.append(worker)
+        return await worker.start(spawned)
+
+    async def resize(self, count: int, drain_s: float) -> None:
+        """Have so many workers; those that are too many drain, which is not waited for. Raises `StartError`."""
+        while len(self._workers) > count:
+            leaving = asyncio.create_task(self._workers.pop().stop(drain_s))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+        # All sockets before any worker: the address stays ours whoever dies first.
+        new = [
+            Worker(number, another(self._first_listener), self._orders)
+            for number in range(len(self._workers) + 1, count + 1)
+        ]
+        self._workers += new
+        await asyncio.gather(*(worker.start() for worker in new))
+
+    async def ask(self, question: str, /, **details: Any) -> dict[int, Any]:
+        """The answers of all workers that run, by their numbers; who dies over the question is left out.
+
+        Raises `RefusedError` when one refuses.
+        """
+        workers = self.workers
+        answers = await asyncio.gather(
+            *(worker.ask(question, **details) for worker in workers), return_exceptions=True
+        )
+        found: dict[int, Any] = {}
+        for worker, answer in zip(workers, answers, strict=True):
+            if isinstance(answer, ChannelError):
+                log.warning("worker %d has no answer to %s: %s", worker.number, question, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found[worker.number] = answer
+        return found
+
+    async def apply(self, configuration: dict[str, Any]) -> tuple[int, ...]:
+        """Tell all workers; the numbers of those that have it in force now.
+
+        A worker that does not is replaced: its successor begins with what is in force.
+        """
+        return tuple(
+            number
+            for number in await asyncio.gather(*(self._apply(one, configuration) for one in self.workers))
+            if number is not None
+        )
+
+    async def _apply(self, worker: Worker, configuration: dict[str, Any]) -> int | None:
+        if not worker.told:
+            return worker.number
+        try:
+            await worker.ask("apply", patience_s=APPLY_PATIENCE_S, configuration=configuration)
+        except (ChannelError, RefusedError) as error:
+            log.warning("worker %d cannot be told the new configuration: %s", worker.number, error)
+            await worker.kill()
+            return None
+        return worker.number
+
+    async def stop(self, drain_s: float) -> None:
+        """Drain all, and wait for their ends."""
+        await asyncio.gather(*(worker.stop(drain_s) for worker in self._workers), *self._leaving)

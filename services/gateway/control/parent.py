@@ -1,0 +1,172 @@
+"""The parent process: it starts the workers, gets the signals, reloads, and serves the admin API."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from services.gateway.control.configuration import Configuration
+from services.gateway.control.fleet import Fleet, StartError
+from services.gateway.control.spawning import Spawned
+from services.gateway.control.steering import Order, Steering
+from services.gateway.documents.complaints import DocumentError
+from services.gateway.settings import GatewaySettings
+
+if TYPE_CHECKING:
+    from services.gateway.config import Snapshot
+
+log = logging.getLogger("kontor.gateway")
+
+
+class Parent:
+    """What the admin API and the signals work with. `admin` is the admin API's socket, if it is wanted."""
+
+    def __init__(
+        self, settings: GatewaySettings, listener: socket.socket, admin: tuple[socket.socket, str] | None
+    ) -> None:
+        self._settings = settings
+        self._configuration = Configuration.read(settings)
+        self._snapshot: Snapshot | None = None
+        self._admin = admin
+        self._reloading = asyncio.Lock()
+        self._background: set[asyncio.Task[None]] = set()
+        self.steering = Steering()
+        self.fleet = Fleet(listener, self._orders)
+
+    async def run(self, spawned: Spawned) -> None:
+        """Serve until SIGTERM or SIGINT, then drain. Raises `StartError` when the first worker does not come up."""
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._in_background(self._reload_and_tell()))
+        serving = asyncio.create_task(self._start(spawned))
+        waiting = asyncio.create_task(told.wait())
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            if serving.done():
+                serving.result()  # raises what kept it from starting
+            await waiting
+        finally:
+            waiting.cancel()
+            serving.cancel()
+        await self.fleet.stop(self._settings.drain_s)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, serving, return_exceptions=True)
+
+    async def _start(self, spawned: Spawned) -> None:
+        answer = await self.fleet.start(spawned)
+        await self.fleet.resize(_count(answer["workers"]), self._settings.drain_s)
+        if self._admin is not None:
+            # Half a second of imports that nobody has to wait for who wants an answer from a service.
+            serve_admin = await asyncio.to_thread(_import_admin)
+            self._in_background(serve_admin(self, *self._admin))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        task.add_done_callback(_tell_failure)
+
+    def _orders(self, number: int) -> dict[str, Any]:
+        """What a worker is started with."""
+        settings = self._settings
+        return {
+            "configuration": self._configuration.as_json(),
+            "orders": [order.as_json() for order in self.steering],
+            "log_format": settings.log_format,
+            "instance": settings.instance if number == 1 else f"{settings.instance}.{number}",
+        }
+
+    # What the admin API does
+
+    async def snapshot(self) -> "Snapshot":
+        """The configuration in force."""
+        if self._snapshot is not None:
+            return self._snapshot
+        snapshot, _ = await asyncio.to_thread(self._configuration.understood)
+        self._snapshot = snapshot
+        return snapshot
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the files again, put them in force in every worker, and tell which have them.
+
+        All or nothing: raises `DocumentError` with every mistake, and then everything is as it was.
+        """
+        async with self._reloading:
+            configuration = await asyncio.to_thread(Configuration.read, self._settings)
+            snapshot, keys = await asyncio.to_thread(configuration.understood)
+            self._configuration, self._snapshot = configuration, snapshot
+            applied = await self.fleet.apply(configuration.as_json())
+            count = _count(snapshot.workers)
+            before = len(self.fleet.workers)
+            if count != before:
+                await self.fleet.resize(count, self._settings.drain_s)
+            log.info(
+                "reloaded: %d routes, %d upstreams and %d keys in force in %d workers",
+                len(snapshot.routes),
+                len(snapshot.upstreams),
+                len(keys),
+                count,
+            )
+            return {
+                "routes": len(snapshot.routes),
+                "upstreams": len(snapshot.upstreams),
+                "keys": len(keys),
+                "workers": count,
+                "workers_before": before,
+                "applied": list(applied),
+            }
+
+    async def _reload_and_tell(self) -> None:
+        try:
+            await self.reload()
+        except DocumentError as error:
+            # The sentences say all; a traceback would only bury them.
+            for line in str(error).splitlines():
+                log.error("not reloaded, everything stays as it was: %s", line)  # noqa: TRY400 - see above
+        except StartError as error:
+            log.error("reloaded, but a further worker does not start: %s", error)  # noqa: TRY400 - as above
+
+    async def knows(self, upstream: str, address: str) -> bool:
+        """Whether any worker has this replica."""
+        answers = await self.fleet.ask("knows", upstream=upstream, address=address)
+        return any(answers.values())
+
+    async def steer(self, order: Order) -> None:
+        """Give an order for a replica, to be heeded by every worker, also by those that start later."""
+        self.steering.give(order)
+        await self.fleet.ask("steer", order=order.as_json())
+
+
+def run(settings: GatewaySettings, spawned: Spawned, listener: socket.socket, admin: Any) -> None:
+    """Serve until told to stop. Raises `SystemExit` with one sentence when it cannot begin."""
+    try:
+        asyncio.run(_run(settings, spawned, listener, admin))
+    except (StartError, DocumentError) as error:
+        sys.exit(f"gateway: {error}")
+
+
+async def _run(settings: GatewaySettings, spawned: Spawned, listener: socket.socket, admin: Any) -> None:
+    await Parent(settings, listener, admin).run(spawned)
+
+
+def _count(workers: int | None) -> int:
+    """The number of workers that a document means."""
+    return workers if workers is not None else len(os.sched_getaffinity(0))
+
+
+def _import_admin() -> Callable[[Parent, socket.socket, str], Coroutine[Any, Any, None]]:
+    from services.gateway.admin.serving import serve_admin  # noqa: PLC0415 - see where it is called
+
+    return serve_admin
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a part of the parent has ended", exc_info=error)
