@@ -32,7 +32,7 @@ class Adaptive:
     (pace / pace of the fastest) ^ 0.75: pace, the latency per request in flight, is what a replica that
     is twice as slow has twice as much of, however busy it is; the exponent trusts large differences and
     discounts the noise of small ones, so that equal replicas are balanced by requests in flight alone.
-    A replica that always fails is 21 times costlier, one that refuses a tenth of its requests hardly.
+    A replica that always fails while another does not is 21 times costlier, one that refuses a tenth hardly.
     Without news a cost returns to 1 within some ten seconds, so that a replica that was slow is tried again.
     Costs are renewed every 20 ms.
     """
@@ -68,11 +68,11 @@ class Adaptive:
         """Ties are broken by chance here and not in every choice."""
         self._candidates = candidates
         self._renew_at_ns = now_ns + RENEW_NS
-        fastest = _fastest(candidates)
+        best = _best(candidates)
         ring = tuple(
             (
                 one,
-                _cost(one, fastest, now_ns) * (1.0 + _TIE_BREAK * self._rng.random()),
+                _cost(one, best, now_ns) * (1.0 + _TIE_BREAK * self._rng.random()),
                 _share(one, now_ns),
             )
             for one in candidates
@@ -82,11 +82,11 @@ class Adaptive:
     def score(self, endpoint: Endpoint, now_ns: int) -> float:
         """Requests in flight and the next one, multiplied by the cost."""
         load = endpoint.active + _share(endpoint, now_ns) * endpoint.others + 1.0
-        return load * _cost(endpoint, _fastest(self._candidates), now_ns)
+        return load * _cost(endpoint, _best(self._candidates), now_ns)
 
     def reason(self, chosen: Endpoint, now_ns: int) -> str:
         """Why `chosen`."""
-        cost = _cost(chosen, _fastest(self._candidates), now_ns)
+        cost = _cost(chosen, _best(self._candidates), now_ns)
         return (
             f"with {chosen.active} of our requests in flight and {chosen.others:.3g} of others, at {cost:.3g} times "
             "the cost of the fastest, it will answer soonest of those looked at"
@@ -98,13 +98,20 @@ def _share(endpoint: Endpoint, now_ns: int) -> float:
     return OTHERS_SHARE if now_ns - endpoint.report_at_ns < STALE_NS else 0.0
 
 
-def _fastest(candidates: Sequence[Endpoint]) -> float:
-    """The least pace that is known, in nanoseconds."""
-    return min((one.pace_ns for one in candidates if one.pace_ns), default=1.0)
+def _best(candidates: Sequence[Endpoint]) -> tuple[float, float]:
+    """What a replica is measured by: the least pace that is known, in nanoseconds, and the least share of failures.
+
+    Under overload all refuse some requests: what the best one cannot avoid is no one's fault.
+    """
+    return (
+        min((one.pace_ns for one in candidates if one.pace_ns), default=1.0),
+        min((one.failure_share for one in candidates), default=0.0),
+    )
 
 
-def _cost(endpoint: Endpoint, fastest_ns: float, now_ns: int) -> float:
+def _cost(endpoint: Endpoint, best: tuple[float, float], now_ns: int) -> float:
+    fastest_ns, least_failing = best
     fresh = exp((endpoint.ended_at_ns - now_ns) / DECAY_NS)
     slower = 1.0 + max(0.0, endpoint.pace_ns / fastest_ns - 1.0) * fresh
-    failing = _FAILURE_COST * endpoint.failure_share**2 * fresh
-    return pow(slower, _TRUST) * (1.0 + failing) / endpoint.weight
+    failing = max(0.0, endpoint.failure_share - least_failing) * fresh
+    return pow(slower, _TRUST) * (1.0 + _FAILURE_COST * failing**2) / endpoint.weight

@@ -13,7 +13,7 @@ OTHERS_SHARE: Final = 0.25
 """How much a reported request of others counts beside one of ours: by the time it is used the report is old,
 and all gateways see the same idle replica. 0.25 was best or level for 4 and 8 gateways in the simulator."""
 _PACE_ANSWERS: Final = 64
-_FAILURE_DECAY: Final = 1 / 16
+_FAILURE_DECAY: Final = 1 / 32
 
 
 class Endpoint:

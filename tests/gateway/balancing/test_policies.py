@@ -117,6 +117,15 @@ def test_one_that_fails_at_once_attracts_nothing() -> None:
     assert choices(policy, candidates, 20) == [2] * 20
 
 
+def test_when_all_fail_the_least_busy_is_taken() -> None:
+    policy, candidates = Adaptive(), equal(2)
+    for one in candidates:
+        served(one, 64, 10)
+        served(one, 64, 1, ok=False)
+    occupy(candidates[0], 1)
+    assert choices(policy, candidates, 20) == [2] * 20
+
+
 def test_what_was_slow_is_tried_again_after_a_while() -> None:
     policy, candidates = Adaptive(), equal(2)
     served(candidates[0], 64, 160)
