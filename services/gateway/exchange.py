@@ -417,6 +417,9 @@ class Exchange:
 
     def began(self, connection: UpstreamConnection, head: AnswerHead) -> None:
         now_ns = perf_counter_ns()
+        if head.status >= 500 and self._better_luck(connection, head, now_ns):
+            connection.abandon()
+            return
         self._began = True
         self._moved_ns = now_ns
         self._note(connection, head, now_ns)
@@ -568,6 +571,8 @@ class Exchange:
                 self.refuse(self._problem(TIMED_OUT))
         elif now_ns > self.attempt_deadline_ns and self.connection is not None:
             self._tried += (self.connection.pool.endpoint,)
+            if self._rival is not None:
+                self._tried += (self._rival.pool.endpoint,)
             self._abandon_all(now_ns, TIMED_OUT)
             self._after_failure(TIMED_OUT, "the attempt took too long")
 
@@ -585,8 +590,6 @@ class Exchange:
         """The caller has gone: stop the work for it at once."""
         now_ns = perf_counter_ns()
         self.error = "client_left"
-        if self._withdraw():
-            self.upstream.ledger.turned_away(TurnedAway.CLIENT_LEFT)
         self._abandon_all(now_ns, CLIENT_LEFT)
         self._end(now_ns)
 
@@ -709,6 +712,9 @@ class Exchange:
         self.done_ns = now_ns
         if self._slot is not None:
             self._leave(now_ns, _outcome(self.status) if self.status else CLIENT_LEFT)
+        elif self._ticket is not None and self._withdraw():
+            # Its caller left, or sent what is no request after all: the place it waited for is not for it any more.
+            self.upstream.ledger.turned_away(TurnedAway.CLIENT_LEFT)
         if self._timer is not None:
             self._timer.cancel()
         self.connection = None

@@ -122,6 +122,8 @@ class Pool:
             self._refused(connection, str(error))
 
     def _refused(self, connection: UpstreamConnection, detail: str) -> None:
+        if connection.transport is not None:
+            return  # it came about as its time was up, and the request is out: `connection_lost` follows
         self.open -= 1
         receiver, connection.receiver = connection.receiver, None
         if receiver is not None:

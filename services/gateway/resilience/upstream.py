@@ -82,8 +82,8 @@ class Upstream:
                 pool.breaker = CircuitBreaker(plan.breaker, now_ns, random)
         for health in self.health.values():
             health.rule = plan.health
-        if plan.source != before.source:
-            self.replace(plan.replicas)
+        if plan.source != before.source and plan.replicas:
+            self.replace(plan.replicas)  # else the former ones stay until the new source has found some
         self.refresh(now_ns)
 
     def _make_limiter(self, now_ns: int) -> ConcurrencyLimiter | None:
@@ -161,7 +161,8 @@ class Upstream:
 
     def _usable(self, endpoint: Endpoint) -> bool:
         return (
-            self.health[endpoint].healthy
+            endpoint in self.pools  # a request of an earlier configuration may still ask for one that has left
+            and self.health[endpoint].healthy
             and not self._detector.is_ejected(endpoint.replica.address)
             and self.pools[endpoint].breaker.allows(perf_counter_ns())
         )
