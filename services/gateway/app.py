@@ -186,7 +186,7 @@ class Gateway:
         was answered here.
         """
         head, fields = exchange.head, exchange.fields
-        sent = head.request_id
+        sent = fields.found.get(b"x-request-id")
         exchange.request_id = request_id = sent if sent is not None and accepted(sent) else self._ids.next()
         exchange.own_lines = b"x-request-id: %b\r\n" % request_id
         if exchange.client.trusted:
@@ -203,9 +203,10 @@ class Gateway:
             caller = None
             if not destination.public and not self._open_to_all:
                 ring = self._keys
-                caller = ring.recognised.get(fields.authorization)
-                if caller is None or fields.two_credentials:
-                    caller = self._authenticate(fields, ring)
+                caller = ring.recognised.get(fields.credentials)
+                if caller is None:
+                    caller = authenticate(list(fields.found.items()), ring)
+                    ring.recognise(fields.credentials, caller)
                 exchange.caller = caller
             if self._limiter is not None:
                 self._count(exchange, self._limiter)
@@ -252,12 +253,6 @@ class Gateway:
             raise not_found("No route leads from this address to a service.")
         return self._destinations[route.name]
 
-    def _authenticate(self, fields: RequestFields, ring: KeyRing) -> Caller:
-        caller = authenticate(list(fields.found.items()), ring)
-        if fields.authorization:
-            ring.recognise(fields.authorization, caller)
-        return caller
-
     def _count(self, exchange: Exchange, limiter: RateLimiter) -> None:
         """Take from the caller's allowance; the answer says what is left of it."""
         caller = exchange.caller
@@ -274,14 +269,14 @@ class Gateway:
         exchange.upstream = upstream = destination.upstream
         # An upgrade is a conversation: it is begun once.
         exchange.idempotent = (
-            head.method in _IDEMPOTENT or fields.idempotency_key
+            head.method in _IDEMPOTENT or b"idempotency-key" in fields.found
         ) and fields.upgrade is None
         exchange.deadline_ns = destination.deadlines.deadline(exchange.received_ns, exchange.asked_timeout)
         exchange.key = destination.key(head, exchange.peer) if destination.hashes else b""
         exchange.target = destination.target(head)
         trace = exchange.trace
         if trace is None:
-            exchange.trace_line = self._trace_context(head)
+            exchange.trace_line = self._trace_context(fields.found)
         else:
             trace.routed(exchange)
         exchange.onward = b"%b%bx-request-id: %b\r\n%b" % (
@@ -300,15 +295,15 @@ class Gateway:
         names = (b"authorization", b"x-api-key")
         return b"".join(b"%b: %b\r\n" % (name, fields.found[name]) for name in names if name in fields.found)
 
-    def _trace_context(self, head: RequestHead) -> bytes:
+    def _trace_context(self, found: dict[bytes, bytes]) -> bytes:
         """Of a request that is not recorded: the trace goes on, or begins, under a span id of our own."""
-        sent = head.traceparent
+        sent = found.get(b"traceparent")
         parent = read_traceparent(sent) if sent is not None else None
         digits = self._random
         if parent is None:
             return b"traceparent: 00-%b-%b-00\r\n" % (digits.take(32), digits.take(16))
         line = b"traceparent: 00-%b-%b-%b\r\n" % (parent[0], digits.take(16), parent[2])
-        state = head.fields.found.get(b"tracestate")
+        state = found.get(b"tracestate")
         return line if state is None else line + b"tracestate: " + state + b"\r\n"
 
     def _identity_line(self, caller: Caller, audience: str) -> bytes:

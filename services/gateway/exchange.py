@@ -200,6 +200,9 @@ class Exchange:
         self._kept_bytes = len(body)
         self._complete = complete
         self._chunked_in = self.fields.body_length < 0
+        if self.fields.body_length:
+            # How long its body took to arrive is not the replica's time.
+            self.deadline_ns += perf_counter_ns() - self.received_ns
         upstream = self.upstream
         upstream.budget.on_request(self.received_ns)
         limiter = upstream.limiter
@@ -208,7 +211,7 @@ class Exchange:
 
     def _enter(self, limiter: ConcurrencyLimiter) -> bool:
         """Whether the upstream has a place at once; else `_granted` or a refusal follows."""
-        now_ns = perf_counter_ns()
+        now_ns = perf_counter_ns() if self.fields.body_length else self.received_ns
         self._limiter = limiter  # the upstream may have another before we are through
         answer = limiter.try_acquire(now_ns, self.route.priority, self._granted)
         if isinstance(answer, Admitted):
@@ -406,8 +409,9 @@ class Exchange:
             return
         self._accept(connection, head, now_ns)
         # Whether the rest of a request that is answered already ever comes is not known.
-        close = self.close or self.client.closing or self.client.unread
-        self.client.transport.write(self._head_bytes(head, _CLOSE_LINE if close else b"") + body)
+        client = self.client
+        close = self.close or client.closing or (self.fields.body_length != 0 and client.unread)
+        client.transport.write(self._head_bytes(head, _CLOSE_LINE if close else b"") + body)
         self._finish(now_ns, close)
 
     def _head_bytes(self, head: AnswerHead, more: bytes) -> bytes:
@@ -695,7 +699,8 @@ class Exchange:
         self, connection: UpstreamConnection, now_ns: int, outcome: Outcome, detail: str = "", status: int = 0
     ) -> None:
         """Book the end of one attempt."""
-        latency_ns = now_ns - connection.asked_ns
+        # To the first byte: how long a stream lasts says nothing of how fast its replica is.
+        latency_ns = (connection.first_byte_ns or now_ns) - connection.asked_ns
         self.upstream.ended(connection.pool, connection.token, now_ns, latency_ns, outcome)
         hedging = self.route.hedging
         if hedging is not None and outcome in _TIMED:

@@ -21,7 +21,9 @@ class Fake(SimpleNamespace):
 def begun(*, full: bool) -> tuple[Exchange, Any, Any]:
     """A caller's exchange whose answer of three bytes has begun, with its two connections."""
     client: Any = Fake(transport=FakeTransport(), full=full, unread=False, closing=False, peer="10.0.0.1")
-    connection: Any = Fake(transport=FakeTransport(), asked_ns=0, token=0, span_id=b"", pool=Fake())
+    connection: Any = Fake(
+        transport=FakeTransport(), asked_ns=0, first_byte_ns=0, token=0, span_id=b"", pool=Fake()
+    )
     head = parse_request_head(b"GET / HTTP/1.1\r\nHost: a")
     gateway: Any = Fake(timeouts=Timeouts(idle_ns=10 * SECOND))
     exchange = Exchange(gateway, client, head, 0)

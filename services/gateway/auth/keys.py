@@ -27,19 +27,19 @@ _MOST_RECOGNISED = 10_000
 class KeyRing:
     """An immutable set of keys.
 
-    `recognised` spares frequent callers the digest: it holds the `Authorization` values that were found good,
-    which are no more than there are keys, times the ways to write one down.
+    `recognised` spares frequent callers the digest: it holds the credentials that were found good, as they were
+    sent, which are no more than there are keys, times the ways to write one down.
     """
 
     def __init__(self, callers: Iterable[tuple[bytes, Caller]]) -> None:
         self._by_digest = dict(callers)
         self.recognised: dict[bytes, Caller] = {}
 
-    def recognise(self, authorization: bytes, caller: Caller) -> None:
-        """Remember a good `Authorization` value."""
+    def recognise(self, credentials: bytes, caller: Caller) -> None:
+        """Remember good credentials."""
         if len(self.recognised) >= _MOST_RECOGNISED:
             self.recognised.clear()
-        self.recognised[authorization] = caller
+        self.recognised[credentials] = caller
 
     def __len__(self) -> int:
         return len(self._by_digest)

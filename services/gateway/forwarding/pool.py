@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from services.gateway.balancing.endpoint import Endpoint
@@ -32,6 +31,7 @@ class Pool:
         self.breaker = breaker
         self.rule = rule
         replica = endpoint.replica
+        self.address = replica.address
         self.host_line = b"Host: " + replica.address.encode("ascii") + b"\r\n"
         self._host = replica.host.strip("[]")
         self._port = replica.port
@@ -78,7 +78,8 @@ class Pool:
         if self.closed or len(self._idle) >= self.rule.idle:
             connection.close()
             return
-        connection.idle_since_ns = perf_counter_ns()
+        # A little too early, for the sake of one reading of the clock less per request: it is closed the sooner.
+        connection.idle_since_ns = connection.first_byte_ns
         self._idle.append(connection)
 
     def drop(self, connection: UpstreamConnection) -> None:

@@ -31,6 +31,8 @@ HOP_BY_HOP: Final = frozenset(
 
 _REMEMBERED_LINES = 8192
 _LONGEST_REMEMBERED = 256
+# A field with more different lines than these is made for each request: remembering it would drive others out.
+_MOST_OF_ONE_NAME = 1024
 
 
 class BadFieldError(ValueError):
@@ -81,6 +83,7 @@ class LineReader:
         self._checks = dict(checks or {})
         self.known: dict[bytes, Verdict | Noted] = {}
         self._names: dict[bytes, tuple[bytes, Verdict | None, bool]] = {}
+        self._seen: dict[bytes, int] = {}
 
     def learn(self, line: bytes) -> Verdict | Noted:
         """The verdict on a line that is not in `known`. Raises `BadFieldError`."""
@@ -92,10 +95,19 @@ class LineReader:
             raise BadFieldError("a header value has a control character")
         verdict: Verdict | Noted = by_name or self._note(name, value.strip(b" \t"))
         if repeats and len(line) <= _LONGEST_REMEMBERED:
-            if len(self.known) >= _REMEMBERED_LINES:
-                self.known.clear()
-            self.known[line] = verdict
+            self._remember(line, raw_name, verdict)
         return verdict
+
+    def _remember(self, line: bytes, raw_name: bytes, verdict: Verdict | Noted) -> None:
+        if len(self.known) >= _REMEMBERED_LINES:
+            self.known.clear()
+            self._seen.clear()
+        seen = self._seen[raw_name] = self._seen.get(raw_name, 0) + 1
+        if seen <= _MOST_OF_ONE_NAME:
+            self.known[line] = verdict
+        elif raw_name in self._names:
+            name, by_name, _ = self._names[raw_name]
+            self._names[raw_name] = name, by_name, False
 
     def _learn_name(self, raw_name: bytes) -> tuple[bytes, Verdict | None, bool]:
         """The name in lower case, the verdict if the name alone decides it, whether such lines are remembered."""

@@ -27,10 +27,8 @@ _ABSOLUTE_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) (?i:https?)://([^/?#\s]+)(/?[\x21\x22\x24-\x7e]*) HTTP/1\.([01])"
 )
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-# As the common clients write them, anywhere but in the first line, and with nothing but what they may hold.
-_REQUEST_ID_LINE: Final = re.compile(rb"\r\n[Xx]-[Rr]equest-[Ii][Dd]: ([\x21-\x7e]{1,128})(?=\r\n|\Z)")
-_TRACEPARENT_LINE: Final = re.compile(rb"\r\ntraceparent: ([0-9a-f-]{55})(?=\r\n|\Z)")
 VIA: Final = b"1.1 kontor"
+_VIA_END: Final = b"\r\nVia: " + VIA + b"\r\n"
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}")
 _VERSION: Final = re.compile(rb".* HTTP/[0-9](?:\.[0-9])?")
 
@@ -60,7 +58,6 @@ _NOTED: Final = {
 _USUAL: Final = frozenset(
     {b"host", b"authorization", b"x-api-key", b"x-request-id", b"traceparent", b"idempotency-key"}
 )
-_NEVER_THE_SAME: Final = frozenset({b"x-request-id", b"traceparent", b"tracestate", b"idempotency-key"})
 _ONCE: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
 
 
@@ -89,24 +86,23 @@ READER: Final = LineReader(
 
 
 class RequestFields:
-    """The header lines of a request, read; never changed, as requests with the very same lines share one.
+    """The header lines of a request, read.
 
     `found` are the fields the gateway reads itself, by lower-case name; `lines` those to pass on, and `onward`
-    is all of it that a replica gets, whoever sent it: those lines, the framing, `Via` and the caller's `Host`.
-    `body_length` is -1 for a chunked body. `upgrade` names the protocol the connection shall be switched to.
+    is all of it that a replica gets, whoever sent it: those lines, the framing and `Via`. `credentials` are the
+    bytes a caller is recognised by. `body_length` is -1 for a chunked body. `upgrade` names the protocol the
+    connection shall be switched to.
     """
 
     __slots__ = (
-        "authorization",
         "body_length",
         "close",
+        "credentials",
         "expects_continue",
         "found",
         "host",
-        "idempotency_key",
         "lines",
         "onward",
-        "two_credentials",
         "upgrade",
     )
 
@@ -114,9 +110,9 @@ class RequestFields:
         self.lines = lines
         self.found = found
         self.host = found.get(b"host", b"")
-        self.authorization = found.get(b"authorization", b"")
-        self.two_credentials = b"x-api-key" in found
-        self.idempotency_key = b"idempotency-key" in found
+        self.credentials = found.get(b"authorization", b"")
+        if b"x-api-key" in found:
+            self.credentials += b"\n" + found[b"x-api-key"]  # which no single value contains
         self.close = False
         self.body_length = 0
         self.expects_continue = False
@@ -125,27 +121,15 @@ class RequestFields:
 
 
 class RequestHead:
-    """The head of one request. `target` is in origin form, as sent; `request_id` and `traceparent` are the
-    caller's own, which differ from request to request and are therefore no part of `fields`.
-    """
+    """The head of one request. `target` is in origin form, as sent."""
 
-    __slots__ = ("fields", "http10", "method", "request_id", "target", "traceparent")
+    __slots__ = ("fields", "http10", "method", "target")
 
-    def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        http10: bool,
-        fields: RequestFields,
-        request_id: bytes | None,
-        traceparent: bytes | None,
-    ) -> None:
+    def __init__(self, method: bytes, target: bytes, http10: bool, fields: RequestFields) -> None:
         self.method = method
         self.target = target
         self.http10 = http10
         self.fields = fields
-        self.request_id = request_id
-        self.traceparent = traceparent
 
     @property
     def path(self) -> bytes:
@@ -163,12 +147,6 @@ class RequestHead:
         return self.http10 or self.fields.close
 
 
-# Requests of one client repeat their header block, but for lines that are made for each.
-_blocks: dict[bytes, RequestFields] = {}
-_MOST_BLOCKS = 4096
-_LONGEST_BLOCK = 1024
-
-
 def parse_request_head(block: bytes) -> RequestHead:
     """The head in `block`, which is everything before the empty line. Raises the `Problem` it is refused with."""
     first, _, header = block.partition(b"\r\n")
@@ -176,53 +154,22 @@ def parse_request_head(block: bytes) -> RequestHead:
     if match is None:
         return _parse_unusual_line(first, header)
     method, target, minor = match.groups()
-    request_id = traceparent = None
-    fields = _blocks.get(header)
-    if fields is None:
-        fields, request_id, traceparent = _parse_new_block(header)
+    try:
+        fields = _parse_fields(header)
+    except BadFieldError as error:
+        raise malformed(str(error)) from error
     if minor == b"0":
         _check_http10(fields)
-        return RequestHead(method, target, True, fields, request_id, traceparent)
-    if b"host" not in fields.found:
+    elif not fields.host:
         raise malformed("a Host header is needed")
-    return RequestHead(method, target, False, fields, request_id, traceparent)
-
-
-def _parse_new_block(header: bytes) -> tuple[RequestFields, bytes | None, bytes | None]:
-    """A header block that is new, perhaps only for the two lines that clients make for each request."""
-    rest, request_id = _cut(header, _REQUEST_ID_LINE)
-    rest, traceparent = _cut(rest, _TRACEPARENT_LINE)
-    fields = _blocks.get(rest)
-    if fields is None:
-        try:
-            fields = _parse_fields(rest)
-        except BadFieldError as error:
-            raise malformed(str(error)) from error
-        if not fields.found.keys() & _NEVER_THE_SAME and len(rest) <= _LONGEST_BLOCK:
-            if len(_blocks) >= _MOST_BLOCKS:
-                _blocks.clear()
-            _blocks[rest] = fields
-    found = fields.found
-    # Written another way, or a second time: then it is among the others, and two are none.
-    if b"x-request-id" in found:
-        request_id = found[b"x-request-id"] if request_id is None else b""
-    if b"traceparent" in found:
-        traceparent = found[b"traceparent"] if traceparent is None else b""
-    return fields, request_id, traceparent
-
-
-def _cut(header: bytes, line: re.Pattern[bytes]) -> tuple[bytes, bytes | None]:
-    """The header without the first such line, and that line's value."""
-    match = line.search(header)
-    if match is None:
-        return header, None
-    return header[: match.start()] + header[match.end() :], match[1]
+    return RequestHead(method, target, minor == b"0", fields)
 
 
 def _parse_fields(header: bytes) -> RequestFields:
     passed: list[bytes] = []
     found: dict[bytes, bytes] = {}
     known, keep = READER.known.get, passed.append
+    usual = True
     for line in header.split(b"\r\n") if header else ():
         verdict = known(line) or READER.learn(line)
         if verdict is PASS:
@@ -238,10 +185,14 @@ def _parse_fields(header: bytes) -> RequestFields:
         found[name] = value
         if passed_on:
             keep(line)
+        if name not in _USUAL:
+            usual = False
     fields = RequestFields(passed, found)
-    if not found.keys() <= _USUAL:
+    if usual:
+        fields.onward = b"\r\n".join(passed) + _VIA_END if passed else _VIA_END[2:]
+    else:
         _note_unusual(fields)
-    fields.onward = _onward(fields)
+        fields.onward = _onward(fields)
     return fields
 
 
@@ -308,8 +259,8 @@ def _note_connection(fields: RequestFields) -> None:
     nominated = frozenset(options - {b"close", b"keep-alive", b"upgrade", b"content-length", b"host"})
     if nominated:
         fields.lines = without(fields.lines, nominated)
-    if b"idempotency-key" in nominated and fields.idempotency_key:
-        fields.idempotency_key = False  # a replica that does not see the key would do the work again
+    if b"idempotency-key" in nominated:
+        found.pop(b"idempotency-key", None)  # a replica that does not see it does the work twice
 
 
 def _parse_unusual_line(first: bytes, header: bytes) -> RequestHead:

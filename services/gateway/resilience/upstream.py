@@ -161,7 +161,8 @@ class Upstream:
 
     def _usable(self, endpoint: Endpoint) -> bool:
         return (
-            endpoint in self.pools  # a request of an earlier configuration may still ask for one that has left
+            endpoint
+            in self.pools  # a request of an earlier configuration may still ask for one that has left
             and self.health[endpoint].healthy
             and not self._detector.is_ejected(endpoint.replica.address)
             and self.pools[endpoint].breaker.allows(perf_counter_ns())
@@ -200,9 +201,9 @@ class Upstream:
             endpoint.ended(now_ns, latency_ns, outcome < SERVER_ERROR)
         change = pool.breaker.on_result(now_ns, token, outcome)
         if change is not None:
-            log.warning("%s %s: %s", self.name, endpoint.replica.address, change)
+            log.warning("%s %s: %s", self.name, pool.address, change)
             self.refresh(now_ns)
-        ejection = self._detector.on_result(endpoint.replica.address, now_ns, outcome, latency_ns)
+        ejection = self._detector.on_result(pool.address, now_ns, outcome, latency_ns)
         if ejection is not None:
             self._tell((ejection,), now_ns)
         if outcome == REFUSED:

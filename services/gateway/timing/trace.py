@@ -45,7 +45,7 @@ class Trace:
         head = exchange.head
         found = head.fields.found
         parent = parse(
-            (head.traceparent or b"").decode("latin-1"),
+            found.get(b"traceparent", b"").decode("latin-1"),
             [found[b"tracestate"].decode("latin-1")] if b"tracestate" in found else (),
         )
         context: Context | None = (

@@ -109,7 +109,7 @@ def verdict(block: bytes) -> object:
         return problem.status, problem.code
     fields = head.fields
     return (
-        (head.method, head.target, head.http10, head.close, head.request_id, head.traceparent),
+        (head.method, head.target, head.http10, head.close),
         (
             fields.lines,
             fields.onward,
@@ -118,10 +118,6 @@ def verdict(block: bytes) -> object:
             fields.expects_continue,
             fields.upgrade,
         ),
-        (fields.authorization, fields.idempotency_key, fields.two_credentials),
-        {
-            name: value
-            for name, value in fields.found.items()
-            if name not in (b"x-request-id", b"traceparent")
-        },
+        fields.credentials,
+        fields.found,
     )

@@ -13,4 +13,3 @@ def forget(reader: LineReader) -> None:
 def forget_requests() -> None:
     """Let everything go that request heads have left behind."""
     forget(request_head.READER)
-    request_head._blocks.clear()
