@@ -19,6 +19,7 @@ from services.gateway.auth.keys import new_key
 from shared.identity.verifier import IdentityVerifier
 
 ROOT = Path(__file__).parents[2]
+ADMIN_KEY = "an admin key of these tests"
 TENANTS = ("01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002")
 
 
@@ -98,10 +99,16 @@ class Replica(Process):
 
 
 class GatewayProcess(Process):
-    """The gateway in front of `replicas` of one upstream, with two tenants' keys."""
+    """The gateway in front of `replicas` of one upstream, with two tenants' keys, and if told an admin API."""
 
     def __init__(
-        self, folder: Path, replicas: list[Replica], config: dict[str, Any] | None = None, **environ: str
+        self,
+        folder: Path,
+        replicas: list[Replica],
+        config: dict[str, Any] | None = None,
+        *,
+        admin: bool = False,
+        **environ: str,
     ) -> None:
         private = Ed25519PrivateKey.generate()
         (folder / "identity.pem").write_bytes(
@@ -119,14 +126,20 @@ class GatewayProcess(Process):
         made = [new_key() for _ in TENANTS]
         self.keys = [key for key, _ in made]
         self.write_keys([digest for _, digest in made])
+        self.config_file = folder / "gateway.yaml"
         # JSON is YAML as well.
-        (folder / "gateway.yaml").write_text(json.dumps(document(replicas) | (config or {})))
+        self.config_file.write_text(json.dumps(document(replicas) | (config or {})))
         self.port = free_port()
+        self.admin_port = free_port()
+        if admin:
+            (folder / "admin.key").write_text(ADMIN_KEY + "\n")
+            environ["GATEWAY_ADMIN_PORT"] = str(self.admin_port)
+            environ["GATEWAY_ADMIN_KEY_FILE"] = str(folder / "admin.key")
         super().__init__(
             ["-m", "services.gateway"],
             {
                 "GATEWAY_PORT": str(self.port),
-                "GATEWAY_CONFIG_FILE": str(folder / "gateway.yaml"),
+                "GATEWAY_CONFIG_FILE": str(self.config_file),
                 "GATEWAY_IDENTITY_PRIVATE_KEY_FILE": str(folder / "identity.pem"),
                 "GATEWAY_API_KEYS_FILE": str(self.keys_file),
             }
@@ -145,6 +158,15 @@ class GatewayProcess(Process):
         """A client that sends the first tenant's key."""
         headers = {"Authorization": f"Bearer {self.keys[0]}"}
         return httpx2.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=60, **options)
+
+    def admin(self) -> httpx2.AsyncClient:
+        """A client of the admin API, with its key."""
+        return httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.admin_port}/admin/",
+            headers={"Authorization": f"Bearer {ADMIN_KEY}"},
+            trust_env=False,
+            timeout=30,
+        )
 
     def rss(self) -> int:
         """Resident memory of its workers in bytes."""

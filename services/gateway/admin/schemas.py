@@ -175,7 +175,7 @@ class Candidate(Answer):
     """Who could be chosen; the lowest score is preferred where the policy compares any."""
 
     address: str
-    score: float | None
+    score: float | None = None
     weight: float
     active: int
 
@@ -191,9 +191,9 @@ class Balancing(Answer):
     """Who would be chosen among whom."""
 
     policy: str
-    hash_key: str | None
+    hash_key: str | None = None
     panic: bool
-    chosen: str | None
+    chosen: str | None = None
     candidates: list[Candidate]
     excluded: list[Exclusion]
 
