@@ -199,7 +199,11 @@ async def test_alone_in_front_of_any_service(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "environ", "complaint"),
     [
-        (ALONE.replace("none", "keys").replace("PORT", "1"), {}, "GATEWAY_API_KEYS_FILE and"),
+        (
+            ALONE.replace("none", "keys").replace("PORT", "1"),
+            {},
+            "auth: asks for keys, which GATEWAY_API_KEYS_FILE",
+        ),
         (ALONE.replace("PORT", "1"), {"GATEWAY_ADMIN_PORT": "1"}, "needs GATEWAY_ADMIN_KEY_FILE as well"),
         (
             ALONE.replace("PORT", "1"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import logging
 import os
 import socket
@@ -10,24 +11,70 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from pydantic import ValidationError
 
 from services.gateway.admin.explain import Question
 from services.gateway.app import VERSION, Gateway
 from services.gateway.control.channel import RefusedError, answer_all
-from services.gateway.control.configuration import Configuration
+from services.gateway.control.configuration import Configuration, understand
 from services.gateway.control.steering import Order
 from services.gateway.documents import DocumentError
 from services.gateway.server import Server
+from services.gateway.settings import GatewaySettings
 from shared.identity.signer import IdentitySigner
-from shared.logs.setup import LogFormat, configure_logging
+from shared.logs.setup import configure_logging
 from shared.problems import Problem
 from shared.telemetry.setup import configure
 
 log = logging.getLogger("kontor.gateway.worker")
 
+_SHORTEST_KEY = 16
 
-def serve(control: socket.socket) -> None:
+
+class SettingsError(Exception):
+    """What is wrong with the settings, in one sentence."""
+
+
+def read_settings() -> GatewaySettings:
+    """From the environment. Raises `SettingsError`."""
+    try:
+        return GatewaySettings()
+    except ValidationError as error:
+        complaints = [
+            f"GATEWAY_{str(item['loc'][0]).upper()}: {item['msg']}" if item["loc"] else item["msg"]
+            for item in error.errors()
+        ]
+        raise SettingsError("; ".join(complaints)) from error
+
+
+def check() -> dict[str, Any]:
+    """What the parent has to know before it can begin, or the first mistake, as JSON (`parent.Beginning`)."""
+    try:
+        settings = read_settings()
+        texts = Configuration.read(settings)
+        understand(texts)
+        admin = None
+        if settings.admin_port is not None and settings.admin_key_file is not None:
+            admin = settings.admin_host, settings.admin_port, _admin_key(settings.admin_key_file)
+    except (SettingsError, DocumentError) as error:
+        return {"mistake": str(error)}
+    return {"address": (settings.host, settings.port), "admin": admin, "texts": texts.as_json()}
+
+
+def _admin_key(path: Path) -> str:
+    try:
+        key = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the admin API's key cannot be read: {error}") from error
+    if len(key) < _SHORTEST_KEY:
+        raise SettingsError(f"the admin API's key in {path} is shorter than {_SHORTEST_KEY} characters")
+    return key
+
+
+def serve(control: socket.socket, *, first: bool) -> None:
     """Answer the parent's questions, the first of which starts the gateway; returns when it says stop or hangs up."""
+    if first:
+        control.sendall(json.dumps(check()).encode("ascii") + b"\n")
     _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
     if not descriptors:
         return  # the parent found a mistake, or its end, before it had a socket
@@ -68,20 +115,18 @@ class Commands:
             await self._server.stop(drain_s)
 
     async def do_start(
-        self,
-        configuration: dict[str, Any],
-        orders: list[dict[str, Any]],
-        log_format: LogFormat,
-        instance: str,
+        self, number: int, configuration: dict[str, Any], orders: list[dict[str, Any]]
     ) -> dict[str, Any]:
         """Serve. The answer says how many workers the document wants; a mistake is refused with a sentence."""
-        configure_logging(log_format, "gateway", instance)
         texts = Configuration(**configuration)
         try:
-            snapshot, keys = texts.understood()
+            settings = read_settings()
+            instance = settings.instance if number == 1 else f"{settings.instance}.{number}"
+            configure_logging(settings.log_format, "gateway", instance)
+            snapshot, keys = understand(texts)
             signer = _signer(texts.identity_file)
             telemetry = configure("gateway", version=VERSION, instance_id=instance, environ=os.environ)
-        except (DocumentError, OSError, ValueError) as error:
+        except (SettingsError, DocumentError, OSError, ValueError) as error:
             raise RefusedError(str(error)) from error
         self._gateway = Gateway(snapshot, keys, signer, telemetry)
         for order in orders:
@@ -97,7 +142,7 @@ class Commands:
 
     async def do_apply(self, configuration: dict[str, Any]) -> None:
         """Put other documents in force, which the parent has found to be in order."""
-        self._gateway.apply(*Configuration(**configuration).understood())
+        self._gateway.apply(*understand(Configuration(**configuration)))
 
     async def do_state(self) -> dict[str, Any]:
         """What the gateway tells of itself."""

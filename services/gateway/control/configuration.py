@@ -1,11 +1,9 @@
 """The documents that all workers have in force, as the texts that were read once, by the parent."""
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from services.gateway.documents.complaints import DocumentError
-from services.gateway.documents.reading import parse_document, read_text
 
 if TYPE_CHECKING:
     from services.gateway.auth.keys import KeyRing
@@ -29,6 +27,8 @@ class Configuration:
     @classmethod
     def read(cls, settings: "GatewaySettings") -> "Configuration":
         """What the files say now. Raises `DocumentError` when one cannot be read."""
+        from services.gateway.documents.reading import read_text  # noqa: PLC0415 - the parent needs it only to reload
+
         keys_file, identity_file = settings.api_keys_file, settings.identity_private_key_file
         return cls(
             document=read_text(settings.config_file),
@@ -42,26 +42,20 @@ class Configuration:
         """For the channel; `Configuration(**…)` is the way back."""
         return asdict(self)
 
-    def understood(self) -> "tuple[Snapshot, KeyRing]":
-        """What the texts mean. Raises `DocumentError` with every mistake, of the keys only if the document is right."""
-        from services.gateway import config  # noqa: PLC0415 - the parent needs it only to reload
-        from services.gateway.auth.document import KeysDocument  # noqa: PLC0415 - as above
-        from services.gateway.auth.keys import KeyRing  # noqa: PLC0415 - as above
 
-        snapshot = config.read(self.document, self.document_file, Path(self.document_file).parent)
-        if snapshot.auth == "keys" and (self.keys is None or self.identity_file is None):
-            raise MissingKeysError(self.document_file)
-        if self.keys is None:
-            return snapshot, KeyRing(())
-        return snapshot, parse_document(self.keys, KeysDocument, self.keys_file or "keys").ring()
+# The first worker has to understand it twice: to check it, and to start with it.
+@lru_cache(maxsize=1)
+def understand(texts: Configuration) -> "tuple[Snapshot, KeyRing]":
+    """What the texts mean. Raises `DocumentError` with every mistake, of the keys only if the document is right."""
+    from services.gateway import config  # noqa: PLC0415 - the parent needs it only to reload
+    from services.gateway.auth.document import KeysDocument  # noqa: PLC0415 - as above
+    from services.gateway.auth.keys import KeyRing  # noqa: PLC0415 - as above
+    from services.gateway.documents import Complaint, DocumentError, parse_document  # noqa: PLC0415 - as above
 
-
-class MissingKeysError(DocumentError):
-    """The document asks for keys, and the environment names no file of them."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__(source, ())
-        self.args = (
-            f"{source} asks callers for keys, so GATEWAY_API_KEYS_FILE and GATEWAY_IDENTITY_PRIVATE_KEY_FILE"
-            " are needed (or auth: {mode: none})",
-        )
+    snapshot = config.read(texts.document, texts.document_file, Path(texts.document_file).parent)
+    if snapshot.auth == "keys" and (texts.keys is None or texts.identity_file is None):
+        what = "asks for keys, which GATEWAY_API_KEYS_FILE and GATEWAY_IDENTITY_PRIVATE_KEY_FILE must name"
+        raise DocumentError(texts.document_file, [Complaint(1, 1, "auth", what)])
+    if texts.keys is None:
+        return snapshot, KeyRing(())
+    return snapshot, parse_document(texts.keys, KeysDocument, texts.keys_file or "keys").ring()

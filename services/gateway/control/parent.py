@@ -7,35 +7,53 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.control.configuration import Configuration
+from services.gateway.control.configuration import Configuration, understand
 from services.gateway.control.fleet import Fleet, StartError
 from services.gateway.control.spawning import Spawned
 from services.gateway.control.steering import Order, Steering
-from services.gateway.documents.complaints import DocumentError
-from services.gateway.settings import GatewaySettings
+from services.gateway.server import listen
 
 if TYPE_CHECKING:
     from services.gateway.config import Snapshot
+    from services.gateway.settings import GatewaySettings
 
 log = logging.getLogger("kontor.gateway")
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What the first worker has found to be in order. `admin` are the admin API's address and key."""
+
+    address: tuple[str, int]
+    admin: tuple[str, int, str] | None
+    texts: dict[str, Any]
+
+
 class Parent:
-    """What the admin API and the signals work with. `admin` is the admin API's socket, if it is wanted."""
+    """What the admin API and the signals work with. `admin` is the admin API's socket and key, if it is wanted."""
 
     def __init__(
-        self, settings: GatewaySettings, listener: socket.socket, admin: tuple[socket.socket, str] | None
+        self,
+        configuration: Configuration,
+        listener: socket.socket,
+        admin: tuple[socket.socket, str] | None,
     ) -> None:
-        self._settings = settings
-        self._configuration = Configuration.read(settings)
-        self._snapshot: Snapshot | None = None
+        self._configuration = configuration
         self._admin = admin
         self._reloading = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
         self.steering = Steering()
         self.fleet = Fleet(listener, self._orders)
+
+    @cached_property
+    def _settings(self) -> "GatewaySettings":
+        from services.gateway.settings import GatewaySettings  # noqa: PLC0415 - not before somebody has his answer
+
+        return GatewaySettings()
 
     async def run(self, spawned: Spawned) -> None:
         """Serve until SIGTERM or SIGINT, then drain. Raises `StartError` when the first worker does not come up."""
@@ -61,6 +79,7 @@ class Parent:
 
     async def _start(self, spawned: Spawned) -> None:
         answer = await self.fleet.start(spawned)
+        _configure_logging(self._settings)
         await self.fleet.resize(_count(answer["workers"]), self._settings.drain_s)
         if self._admin is not None:
             # Half a second of imports that nobody has to wait for who wants an answer from a service.
@@ -75,22 +94,17 @@ class Parent:
 
     def _orders(self, number: int) -> dict[str, Any]:
         """What a worker is started with."""
-        settings = self._settings
         return {
+            "number": number,
             "configuration": self._configuration.as_json(),
             "orders": [order.as_json() for order in self.steering],
-            "log_format": settings.log_format,
-            "instance": settings.instance if number == 1 else f"{settings.instance}.{number}",
         }
 
     # What the admin API does
 
     async def snapshot(self) -> "Snapshot":
         """The configuration in force."""
-        if self._snapshot is not None:
-            return self._snapshot
-        snapshot, _ = await asyncio.to_thread(self._configuration.understood)
-        self._snapshot = snapshot
+        snapshot, _ = await asyncio.to_thread(understand, self._configuration)
         return snapshot
 
     async def reload(self) -> dict[str, Any]:
@@ -100,8 +114,8 @@ class Parent:
         """
         async with self._reloading:
             configuration = await asyncio.to_thread(Configuration.read, self._settings)
-            snapshot, keys = await asyncio.to_thread(configuration.understood)
-            self._configuration, self._snapshot = configuration, snapshot
+            snapshot, keys = await asyncio.to_thread(understand, configuration)
+            self._configuration = configuration
             applied = await self.fleet.apply(configuration.as_json())
             count = _count(snapshot.workers)
             before = len(self.fleet.workers)
@@ -124,6 +138,8 @@ class Parent:
             }
 
     async def _reload_and_tell(self) -> None:
+        from services.gateway.documents import DocumentError  # noqa: PLC0415 - needed only to reload
+
         try:
             await self.reload()
         except DocumentError as error:
@@ -144,21 +160,38 @@ class Parent:
         await self.fleet.ask("steer", order=order.as_json())
 
 
-def run(settings: GatewaySettings, spawned: Spawned, listener: socket.socket, admin: Any) -> None:
+def run(spawned: Spawned) -> None:
     """Serve until told to stop. Raises `SystemExit` with one sentence when it cannot begin."""
+    beginning = Beginning(**spawned.told())
+    admin = None
+    if beginning.admin is not None:
+        host, port, key = beginning.admin
+        admin = listen(host, port), key
+    listener = listen(*beginning.address)
     try:
-        asyncio.run(_run(settings, spawned, listener, admin))
-    except (StartError, DocumentError) as error:
+        asyncio.run(_run(Configuration(**beginning.texts), spawned, listener, admin))
+    except StartError as error:
         sys.exit(f"gateway: {error}")
 
 
-async def _run(settings: GatewaySettings, spawned: Spawned, listener: socket.socket, admin: Any) -> None:
-    await Parent(settings, listener, admin).run(spawned)
+async def _run(
+    configuration: Configuration,
+    spawned: Spawned,
+    listener: socket.socket,
+    admin: tuple[socket.socket, str] | None,
+) -> None:
+    await Parent(configuration, listener, admin).run(spawned)
 
 
 def _count(workers: int | None) -> int:
     """The number of workers that a document means."""
     return workers if workers is not None else len(os.sched_getaffinity(0))
+
+
+def _configure_logging(settings: "GatewaySettings") -> None:
+    from shared.logs.setup import configure_logging  # noqa: PLC0415 - as for the settings
+
+    configure_logging(settings.log_format, "gateway", settings.instance)
 
 
 def _import_admin() -> Callable[[Parent, socket.socket, str], Coroutine[Any, Any, None]]:

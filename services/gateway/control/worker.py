@@ -1,4 +1,4 @@
-"""`python -m services.gateway.control.worker FD PARENT`: one worker process. Only the parent starts it."""
+"""`python -m services.gateway.control.worker FD PARENT [first]`: one worker process. Only the parent starts it."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ def main() -> None:
     _die_with(parent)
     from services.gateway.control.commands import serve  # noqa: PLC0415 - the above comes before half a second of imports
 
-    serve(socket.socket(fileno=control))
+    serve(socket.socket(fileno=control), first=sys.argv[3:] == ["first"])
 
 
 def _die_with(parent: int) -> None:
