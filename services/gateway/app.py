@@ -18,13 +18,13 @@ from services.gateway.balancing.endpoint import EndpointRegistry
 from services.gateway.balancing.policy import Replica
 from services.gateway.control.steering import Order, Steering
 from services.gateway.discovery.discovery import Discovery
-from services.gateway.exchange import VIA_LINE, Exchange
+from services.gateway.exchange import Exchange
 from services.gateway.limits.rate_limiter import RateLimiter, too_many_requests
 from services.gateway.limits.sizes import body_too_large
 from services.gateway.protocol.answers import page_bytes, problem_bytes
 from services.gateway.protocol.client import ClientConnection
 from services.gateway.protocol.forwarded import believe
-from services.gateway.protocol.request_head import RequestFields, RequestHead
+from services.gateway.protocol.request_head import VIA_LINE, RequestFields, RequestHead
 from services.gateway.request_ids import RandomHex, RequestIds, accepted
 from services.gateway.resilience.client_connections import Admission, ClientConnections
 from services.gateway.resilience.prober import Prober
@@ -65,7 +65,7 @@ class Gateway:
         self._telemetry = telemetry
         self._registry = EndpointRegistry()
         self._random = RandomHex()
-        self._ids = RequestIds(self._random)
+        self._ids = RequestIds()
         self._prober = Prober()
         self._access = AccessLog()
         self._clients: set[ClientConnection] = set()
@@ -238,7 +238,8 @@ class Gateway:
     def _route(self, head: RequestHead, path: bytes) -> Destination:
         if head.fields.body_length > self.largest_body:
             raise body_too_large(self.largest_body)
-        if (b"/." in path or b"%2" in path) and has_dot_segment(path):
+        # `find`, as `in` looks for a number first, fails, and takes twice as long.
+        if (path.find(b"/.") >= 0 or path.find(b"%2") >= 0) and has_dot_segment(path):
             raise Problem(400, "bad_path", "Bad path", "Dot segments are not resolved here.")
         if head.method in _REFUSED_METHODS:
             raise Problem(501, "method_not_served", "Not implemented", "This method is not served here.")
@@ -279,13 +280,17 @@ class Gateway:
             exchange.trace_line = self._trace_context(fields.found)
         else:
             trace.routed(exchange)
-        exchange.onward = b"%b%bx-request-id: %b\r\n%b" % (
-            fields.onward,
-            exchange.forwarded or b"%bx-forwarded-host: %b\r\n" % (client.forwarded_line, fields.host),
-            exchange.request_id,
-            self._identity_line(caller, upstream.plan.audience)
-            if caller is not None
-            else self._credentials(fields),
+        exchange.onward = b"".join(
+            (
+                fields.onward,
+                exchange.forwarded or client.forwarded_line + fields.host + b"\r\n",
+                b"x-request-id: ",
+                exchange.request_id,
+                b"\r\n",
+                self._identity_line(caller, upstream.plan.audience)
+                if caller is not None
+                else self._credentials(fields),
+            )
         )
 
     def _credentials(self, fields: RequestFields) -> bytes:

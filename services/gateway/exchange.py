@@ -6,7 +6,6 @@ with the upstream (`resilience.upstream`), what it sends is put together here.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,9 @@ from services.gateway.balancing.endpoint import Endpoint
 from services.gateway.forwarding.answer_head import CHUNKED, UNTIL_CLOSE, AnswerHead
 from services.gateway.forwarding.connection import UpstreamConnection
 from services.gateway.forwarding.pool import Pool
+from services.gateway.limits.sizes import KEEP_BYTES
 from services.gateway.protocol.framing import LAST_CHUNK, chunk
-from services.gateway.protocol.request_head import VIA
+from services.gateway.protocol.request_head import VIA, VIA_LINE
 from services.gateway.resilience.concurrency import Admitted, ConcurrencyLimiter, Ticket
 from services.gateway.resilience.ledger import (
     BROKEN,
@@ -44,10 +44,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("kontor.gateway")
 
-# A body up to this size is read whole before a replica is bothered with it, and can be sent a second time.
-KEEP_BYTES = 64 * 1024
-
-VIA_LINE = b"via: " + VIA + b"\r\n"
 _CLOSE_LINE = b"connection: close\r\n"
 _CHUNKED_LINE = b"transfer-encoding: chunked\r\n"
 # Trailers that a recipient could take for what they must not be (RFC 9110, 6.5.1).
@@ -239,12 +235,12 @@ class Exchange:
 
     def go(self) -> None:
         """The upstream has a place for it."""
-        if not self._attempt(self.upstream.ledger.first):
+        now_ns = perf_counter_ns()
+        if not self._attempt(now_ns):
             self._turn_away(TurnedAway.NO_REPLICA, self._nobody())
             return
         hedging = self.route.hedging
         if hedging is not None:
-            now_ns = perf_counter_ns()
             hedging.on_request(now_ns)
             if self.idempotent and self._complete:
                 delay_ns = hedging.delay_ns(now_ns)
@@ -290,22 +286,30 @@ class Exchange:
 
     # Attempts
 
-    def _attempt(self, enter: Callable[[], None]) -> bool:
+    def _attempt(self, now_ns: int) -> bool:
         """Send it to a replica that was not tried yet; False when there is none."""
-        now_ns = perf_counter_ns()
         endpoint = self.route.balancer.pick(now_ns, self.key, self._tried)
         if endpoint is None:
             return False
         pool = self.upstream.pools.get(endpoint)
         if pool is None:  # it has left, which a route of an earlier configuration does not know
             self._tried += (endpoint,)
-            return self._attempt(enter)
+            return self._attempt(now_ns)
         endpoint.began(now_ns)
-        enter()
+        self._enter_attempt()
         self.attempts += 1
         self.attempt_deadline_ns = self.route.deadlines.attempt_deadline(now_ns, self.deadline_ns)
         self._send(pool, now_ns)
         return True
+
+    def _enter_attempt(self) -> None:
+        ledger = self.upstream.ledger
+        if not self.attempts:
+            ledger.first()
+        elif self.connection is None:
+            ledger.retry()
+        else:
+            ledger.hedge()  # another attempt is still under way
 
     def _send(self, pool: Pool, now_ns: int) -> None:
         span_id = b""
@@ -385,7 +389,7 @@ class Exchange:
             saturated=limiter is not None and limiter.waiting > 0,
         ):
             self._tried = tried
-            self._attempt(self.upstream.ledger.hedge)
+            self._attempt(now_ns)
             if self.trace is not None:
                 self.trace.event(
                     "hedge", now_ns, {"crm.hedge.after_ms": (now_ns - connection.asked_ns) / 1e6}
@@ -411,13 +415,13 @@ class Exchange:
         # Whether the rest of a request that is answered already ever comes is not known.
         client = self.client
         close = self.close or client.closing or (self.fields.body_length != 0 and client.unread)
-        client.transport.write(self._head_bytes(head, _CLOSE_LINE if close else b"") + body)
+        client.transport.write(self._answer(head, _CLOSE_LINE if close else b"", body))
         self._finish(now_ns, close)
 
-    def _head_bytes(self, head: AnswerHead, more: bytes) -> bytes:
-        """The answer's head as the caller gets it; `more` are lines of ours, or none."""
+    def _answer(self, head: AnswerHead, more: bytes, body: bytes = b"") -> bytes:
+        """The answer's head as the caller gets it, and what is here of its body; `more` are lines of ours, or none."""
         via = VIA_LINE if head.via is None else b"via: " + head.via + b", " + VIA + b"\r\n"
-        return b"%b\r\n%b%b%b%b\r\n" % (head.status_line, head.onward, via, self.own_lines, more)
+        return b"".join((head.status_line, b"\r\n", head.onward, via, self.own_lines, more, b"\r\n", body))
 
     def began(self, connection: UpstreamConnection, head: AnswerHead) -> None:
         now_ns = perf_counter_ns()
@@ -442,7 +446,7 @@ class Exchange:
         if self.close or self.client.closing:
             self.close = True
             more += _CLOSE_LINE
-        self.client.transport.write(self._head_bytes(head, more))
+        self.client.transport.write(self._answer(head, more))
         if self.client.full:  # the answer before this one is not through yet
             self.client_full()
 
@@ -457,13 +461,13 @@ class Exchange:
             self.client.transport.write(b"\r\n".join([b"0", *passed, b"", b""]) if passed else LAST_CHUNK)
         if self.client.full and not connection.transport.is_closing():
             connection.transport.resume_reading()  # it is the pool's again
-        self._settle(connection, now_ns, _outcome(self.status), status=self.status)
+        self._settle(connection, now_ns, _outcome(self.status), "", self.status)
         self._finish(now_ns, self.close)
 
     def _accept(self, connection: UpstreamConnection, head: AnswerHead, now_ns: int) -> None:
         """This is the answer: book it, and let go of whoever else was asked."""
         self._note(connection, head, now_ns)
-        self._settle(connection, now_ns, _outcome(head.status), status=head.status)
+        self._settle(connection, now_ns, _outcome(head.status), "", head.status)
         if self._rival is not None:
             self._drop_loser(connection, now_ns)
 
@@ -513,7 +517,7 @@ class Exchange:
             decision = self._decide(outcome, now_ns)
             if not decision.allowed:
                 return False
-        self._settle(connection, now_ns, outcome, status=head.status)
+        self._settle(connection, now_ns, outcome, "", head.status)
         self._tried += (endpoint,)
         if not self._forget(connection) and decision is not None:
             self._retry_in(decision)
@@ -552,11 +556,12 @@ class Exchange:
     def _retry(self) -> None:
         self._timer = None
         self.retries += 1
-        if self._attempt(self.upstream.ledger.retry):
+        now_ns = perf_counter_ns()
+        if self._attempt(now_ns):
             return
         # The same replica again is better than nobody: it may have closed just that connection.
         self._tried = ()
-        if not self._attempt(self.upstream.ledger.retry):
+        if not self._attempt(now_ns):
             self.refuse(self._nobody())
 
     def expire(self, now_ns: int) -> None:
@@ -680,7 +685,7 @@ class Exchange:
         self._began = self._tunnel = True
         upgrade = head.found.get(b"upgrade", self.fields.upgrade)
         more = b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n"
-        self.client.transport.write(self._head_bytes(head, more) + data)
+        self.client.transport.write(self._answer(head, more, data))
         self.client.become_tunnel()
 
     def tunnel(self, data: bytes) -> None:

@@ -4,7 +4,8 @@ import asyncio
 import select
 import socket
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:  # the parent makes the sockets, and has no gateway
     from services.gateway.app import Gateway
@@ -17,6 +18,8 @@ class Server:
 
     def __init__(self, gateway: "Gateway", listener: socket.socket) -> None:
         self._gateway = gateway
+        # The event loop takes a connection by its methods, whatever its base.
+        self._protocol = cast(Callable[[], asyncio.Protocol], gateway.connection)
         # The loop closes its own descriptor when the server is closed, before we could see who is still queued.
         self._queue = listener.dup()
         self._listener = listener
@@ -25,9 +28,7 @@ class Server:
         """From here on callers are served."""
         await self._gateway.start()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._gateway.connection, sock=self._listener, backlog=_BACKLOG
-        )
+        self._server = await loop.create_server(self._protocol, sock=self._listener, backlog=_BACKLOG)
 
     async def stop(self, drain_s: float) -> None:
         """Accept nobody new, finish what is under way for at most `drain_s` seconds, and end.
@@ -48,7 +49,7 @@ class Server:
         loop = asyncio.get_running_loop()
         for connection in waiting:
             connection.setblocking(False)
-            await loop.connect_accepted_socket(self._gateway.connection, connection)
+            await loop.connect_accepted_socket(self._protocol, connection)
         await self._gateway.stop(drain_s)
 
 

@@ -22,7 +22,7 @@ NAMES = ("one", "two", "three")
 class PuppetTransport(asyncio.Transport):
     """Keeps what is written; ends, like the event loop's own, a turn of the loop after it was told to."""
 
-    def __init__(self, protocol: asyncio.Protocol) -> None:
+    def __init__(self, protocol: ClientConnection | UpstreamConnection) -> None:
         super().__init__()
         self.protocol = protocol
         self.written = b""

@@ -113,7 +113,13 @@ class DryRun:
             return
         who = caller.key_id if caller is not None else f"address:{client}"
         allowance = self._limiter.peek(who)
-        story["rate_limit"] = {"counted_by": who, **allowance._asdict()}
+        story["rate_limit"] = {
+            "counted_by": who,
+            "allowed": allowance.allowed,
+            "remaining": allowance.remaining,
+            "full_in_s": allowance.full_in_s,
+            "retry_after_s": allowance.retry_after_s,
+        }
         if not allowance.allowed:
             raise too_many_requests(allowance)
 

@@ -84,17 +84,18 @@ def parse_answer_head(block: bytes, is_head: bool) -> AnswerHead:
     status, http10, status_line = _status_lines.get(first) or _learn_status_line(first)
     passed: list[bytes] = []
     found: dict[bytes, bytes] = {}
-    known, keep = READER.known.get, passed.append
+    reader = READER
+    known = reader.known
     try:
         for line in header.split(b"\r\n") if header else ():
-            verdict = known(line) or READER.learn(line)
+            verdict = known.get(line) or reader.learn(line)
             if verdict is PASS:
-                keep(line)
+                passed.append(line)
             elif verdict is not DROP:
                 name, value, passed_on = verdict
                 found[name] = found[name] + b", " + value if name in found else value
                 if passed_on:
-                    keep(line)
+                    passed.append(line)
     except BadFieldError as error:
         raise BadAnswerError(str(error)) from error
     length = _length(found)

@@ -60,8 +60,8 @@ class Receiver(Protocol):
         """It does again."""
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """Made by its pool, which knows it until it is closed. Times are `perf_counter_ns` readings.
+class UpstreamConnection:
+    """An `asyncio.Protocol`, made by its pool, which knows it until it is closed. Times are `perf_counter_ns` readings.
 
     `sent_ns` is taken before the request is handed to the transport, `first_byte_ns` when the first byte of its
     answer arrived, `connected_ns` when the connection came about, 0 for one that was there already.
@@ -172,6 +172,9 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             outcome = BROKEN if phase == _HEAD else CUT_SHORT
             receiver.failed(self, outcome, str(exc) if exc else "the connection was closed")
+
+    def eof_received(self) -> None:
+        """Nothing more will come: the event loop closes the connection."""
 
     def pause_writing(self) -> None:
         if self.receiver is not None:

@@ -2,13 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from services.gateway.balancing.endpoint import Endpoint
-from services.gateway.forwarding.connection import Receiver, UpstreamConnection
+from services.gateway.forwarding.connection import UpstreamConnection
 from services.gateway.resilience.ledger import REFUSED
 
 if TYPE_CHECKING:
+    from services.gateway.forwarding.connection import Receiver
     from services.gateway.resilience.breaker import CircuitBreaker
 
 
@@ -47,7 +48,7 @@ class Pool:
         return len(self._idle)
 
     def send(
-        self, receiver: Receiver, data: bytes, *, complete: bool, fresh: bool, now_ns: int
+        self, receiver: "Receiver", data: bytes, *, complete: bool, fresh: bool, now_ns: int
     ) -> UpstreamConnection | None:
         """Send a request on the connection that was used last, or on a new one; None when there are too many.
 
@@ -114,9 +115,10 @@ class Pool:
 
     async def _connect(self, connection: UpstreamConnection) -> None:
         rule = self.rule
+        protocol = cast(asyncio.Protocol, connection)  # as the event loop takes it: by its methods
         try:
             async with asyncio.timeout(rule.connect_timeout_s):
-                await asyncio.get_running_loop().create_connection(lambda: connection, self._host, self._port)
+                await asyncio.get_running_loop().create_connection(lambda: protocol, self._host, self._port)
         except TimeoutError:
             self._refused(connection, f"no connection within {rule.connect_timeout_s:g} s")
         except OSError as error:

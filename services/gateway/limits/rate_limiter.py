@@ -42,7 +42,7 @@ class RateLimiter:
 
     def lines(self, allowance: Allowance) -> bytes:
         """The header lines that tell the caller."""
-        return self._lines % (allowance[1], allowance[2])
+        return self._lines % (allowance.remaining, allowance.full_in_s)
 
 
 def too_many_requests(allowance: Allowance) -> Problem:

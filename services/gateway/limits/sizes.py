@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from shared.problems import Problem
 
+KEEP_BYTES = 64 * 1024
+"""A body up to this size is read whole before a replica is bothered with it, and can be sent a second time."""
+
 
 @dataclass(frozen=True, slots=True)
 class SizeLimits:

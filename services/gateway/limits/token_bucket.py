@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 _SECOND_NS = 1_000_000_000
 
@@ -30,13 +29,16 @@ class Rate:
         return _seconds_up(self.full_ns)
 
 
-class Allowance(NamedTuple):
+class Allowance:
     """The answer to one request: whether it may pass, what is left, when all is back (whole seconds)."""
 
-    allowed: bool
-    remaining: int
-    full_in_s: int
-    retry_after_s: int
+    __slots__ = ("allowed", "full_in_s", "remaining", "retry_after_s")
+
+    def __init__(self, allowed: bool, remaining: int, full_in_s: int, retry_after_s: int) -> None:
+        self.allowed = allowed
+        self.remaining = remaining
+        self.full_in_s = full_in_s
+        self.retry_after_s = retry_after_s
 
 
 def take(full_at_ns: int, now_ns: int, rate: Rate) -> tuple[int, Allowance]:

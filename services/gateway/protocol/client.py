@@ -8,8 +8,8 @@ import asyncio
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
-from services.gateway.exchange import KEEP_BYTES, Exchange
-from services.gateway.limits.sizes import body_too_large
+from services.gateway.exchange import Exchange
+from services.gateway.limits.sizes import KEEP_BYTES, body_too_large
 from services.gateway.protocol.framing import BadChunkError, ChunkedReader
 from services.gateway.protocol.request_head import RequestHead, malformed, parse_request_head
 from shared.problems import Problem
@@ -24,8 +24,11 @@ _HEAD, _SMALL_BODY, _BODY, _CHUNKS, _BUSY, _TUNNEL, _DISCARD, _CLOSED = range(8)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class ClientConnection(asyncio.Protocol):
-    """`peer` is the address of whoever connected, as the socket says."""
+class ClientConnection:
+    """An `asyncio.Protocol`, though not by inheritance: see docs/adr/0010.
+
+    `peer` is the address of whoever connected, as the socket says.
+    """
 
     __slots__ = (
         "_buffer",
@@ -73,8 +76,10 @@ class ClientConnection(asyncio.Protocol):
         address = transport.get_extra_info("peername")
         if isinstance(address, tuple):
             self.peer = address[0]
-        self.forwarded_line = b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\n" % self.peer.encode(
-            "ascii"
+        # But for the host, which each request brings.
+        self.forwarded_line = (
+            b"x-forwarded-for: %b\r\nx-forwarded-proto: http\r\nx-forwarded-host: "
+            % self.peer.encode("ascii")
         )
         self._since_ns = perf_counter_ns()
         self.trusted = self._gateway.trusts(self.peer)
@@ -302,7 +307,7 @@ class ClientConnection(asyncio.Protocol):
         self.transport.write(self._gateway.rejection(self, problem, now_ns))
         self._close(linger=True)
 
-    def _close(self, *, linger: bool) -> None:
+    def _close(self, linger: bool) -> None:
         """`linger`: the caller may still be sending; closing at once could destroy the answer on its way."""
         if not linger:
             self._phase = _CLOSED

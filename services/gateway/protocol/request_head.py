@@ -28,6 +28,7 @@ _ABSOLUTE_LINE: Final = re.compile(
 )
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 VIA: Final = b"1.1 kontor"
+VIA_LINE: Final = b"via: " + VIA + b"\r\n"
 _VIA_END: Final = b"\r\nVia: " + VIA + b"\r\n"
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}")
 _VERSION: Final = re.compile(rb".* HTTP/[0-9](?:\.[0-9])?")
@@ -168,12 +169,13 @@ def parse_request_head(block: bytes) -> RequestHead:
 def _parse_fields(header: bytes) -> RequestFields:
     passed: list[bytes] = []
     found: dict[bytes, bytes] = {}
-    known, keep = READER.known.get, passed.append
+    reader = READER
+    known = reader.known
     usual = True
     for line in header.split(b"\r\n") if header else ():
-        verdict = known(line) or READER.learn(line)
+        verdict = known.get(line) or reader.learn(line)
         if verdict is PASS:
-            keep(line)
+            passed.append(line)
             continue
         if verdict is DROP:
             continue
@@ -184,7 +186,7 @@ def _parse_fields(header: bytes) -> RequestFields:
             value = found[name] + b", " + value
         found[name] = value
         if passed_on:
-            keep(line)
+            passed.append(line)
         if name not in _USUAL:
             usual = False
     fields = RequestFields(passed, found)
