@@ -50,11 +50,3 @@ class Policy(Protocol):
     def reason(self, chosen: "Endpoint", now_ns: int) -> str:
         """Why a choice falls on `chosen`, in one sentence without the full stop."""
         ...
-
-
-class BalancingPolicy(Protocol):
-    """Chooses among replicas; what `Board` works with."""
-
-    def choose(self, candidates: Sequence[Replica]) -> Replica:
-        """One of `candidates`, of which there is at least one."""
-        ...
