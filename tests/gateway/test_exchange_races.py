@@ -1,6 +1,7 @@
 """Races of an exchange with its attempts, its timers and its caller, each brought about on purpose."""
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator
 from time import perf_counter_ns
@@ -242,6 +243,30 @@ async def test_a_request_of_an_earlier_configuration_goes_on_with_the_replicas_o
         assert stage.unrest() == []
     finally:
         stage.close()
+
+
+async def test_a_reload_to_another_source_keeps_the_replicas_until_it_has_found_some(stage: Stage) -> None:
+    gateway, before = stage.gateway, stage.upstream.endpoints
+    gateway.apply(stage.snapshot(replicas={"file": "elsewhere.yaml"}), gateway._keys)
+    assert stage.upstream.endpoints == before
+    exchange, _ = await asked(stage)
+    transport_of(exchange.connection).protocol.data_received(OK)
+    await turns()
+    assert exchange.status == 200
+
+
+async def test_nothing_keeps_a_request_that_is_over() -> None:
+    storm = Storm(seed=0)
+    try:
+        for _ in range(300):
+            await storm.step()
+        await storm.settle()
+        storm.stage.gateway._access.flush()  # which the sweep does
+    finally:
+        storm.stage.close()
+    gc.collect()
+    kept = [one for one in gc.get_objects() if type(one) is Exchange]
+    assert not [one for one in kept if one._gateway is storm.stage.gateway]
 
 
 @pytest.mark.parametrize("seed", range(30))
