@@ -26,6 +26,7 @@ class Credentials:
     identity_public_key_file: Path
     cursor_key_file: Path
     api_keys_file: Path
+    gateway_admin_key_file: Path
     api_key: str
     tenant_id: uuid.UUID
     admin_password: str
@@ -46,6 +47,9 @@ def load_or_make(directory: Path, *, services: Sequence[str], data_exists: bool)
     cursor_key = directory / "cursor.key"
     if not cursor_key.exists():
         write_private(cursor_key, secrets.token_hex(32) + "\n")
+    gateway_admin_key = directory / "gateway-admin.key"
+    if not gateway_admin_key.exists():
+        write_private(gateway_admin_key, secrets.token_urlsafe(32) + "\n")
     private_key, public_key = directory / "identity.pem", directory / "identity.pub.pem"
     if not (private_key.exists() and public_key.exists()):
         _make_identity_keys(private_key, public_key)
@@ -56,6 +60,7 @@ def load_or_make(directory: Path, *, services: Sequence[str], data_exists: bool)
         identity_public_key_file=public_key,
         cursor_key_file=cursor_key,
         api_keys_file=api_keys,
+        gateway_admin_key_file=gateway_admin_key,
         api_key=demo.api_key,
         tenant_id=demo.tenant_id,
         admin_password=passwords["admin"],

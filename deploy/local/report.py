@@ -15,6 +15,8 @@ class Facts:
     port: int
     api_key: str
     api_key_file: Path
+    admin_port: int
+    admin_key_file: Path
     logs: Path
     seconds: float
     """How long the start took."""
@@ -38,6 +40,7 @@ def closing_words(facts: Facts) -> list[str]:
         "",
         f"  API key   {facts.api_key}",
         f"  API docs  {url}/docs/customers/  {url}/docs/sales/  {url}/docs/tickets/",
+        f"  Admin     http://127.0.0.1:{facts.admin_port}/admin/  with the key in {facts.admin_key_file}",
         f"  Logs      {facts.logs}/",
         "",
         "Try:",
@@ -58,6 +61,8 @@ def as_json(facts: Facts) -> str:
             "message": "Kontor is up",
             "url": f"http://127.0.0.1:{facts.port}",
             "api_key_file": str(facts.api_key_file),
+            "admin_url": f"http://127.0.0.1:{facts.admin_port}/admin/",
+            "admin_key_file": str(facts.admin_key_file),
             "logs": str(facts.logs),
             "seconds": round(facts.seconds, 2),
         }

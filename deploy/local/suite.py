@@ -123,7 +123,7 @@ class _Suite:
             services=SERVICES,
             data_exists=(self._data.postgres / "cluster").exists(),
         )
-        ports = free_ports(1 + len(SERVICES) * REPLICAS)
+        ports = free_ports(2 + len(SERVICES) * REPLICAS)
         server = PostgresServer(self._data.postgres, password=credentials.admin_password, port=ports.pop())
         await self._supervisor.start([postgres_program(server)])
         passwords = credentials.passwords
@@ -141,6 +141,7 @@ class _Suite:
             },
             credentials=credentials,
             gateway_config_file=self._data.run / "gateway.yaml",
+            admin_port=ports.pop(),
             command=self._options.command,
             log_format="json" if self._options.json_logs else "text",
         )
@@ -196,6 +197,8 @@ class _Suite:
             port=topology.gateway_port,
             api_key=topology.credentials.api_key,
             api_key_file=self._data.secrets / "demo.json",
+            admin_port=topology.admin_port,
+            admin_key_file=topology.credentials.gateway_admin_key_file,
             logs=self._data.logs,
             seconds=time.monotonic() - self._began,
         )

@@ -50,6 +50,8 @@ class Topology:
     database_urls: Mapping[str, str]
     credentials: Credentials
     gateway_config_file: Path
+    admin_port: int = 0
+    """Of the gateway's admin API; 0: whichever is free."""
     command: Command = module_command
     log_format: str = "text"
 
@@ -73,7 +75,7 @@ class Topology:
         ]
 
     def gateway(self) -> Process:
-        """The one process that the world talks to."""
+        """What the world talks to: a process that keeps the gateway's worker, and serves its admin API."""
         environment = {
             "GATEWAY_HOST": HOST,
             "GATEWAY_PORT": str(self.gateway_port),
@@ -82,6 +84,9 @@ class Topology:
             "GATEWAY_API_KEYS_FILE": str(self.credentials.api_keys_file),
             "GATEWAY_LOG_FORMAT": self.log_format,
             "GATEWAY_INSTANCE": "gateway-1",
+            "GATEWAY_ADMIN_HOST": HOST,
+            "GATEWAY_ADMIN_PORT": str(self.admin_port),
+            "GATEWAY_ADMIN_KEY_FILE": str(self.credentials.gateway_admin_key_file),
         }
         return Process("gateway", self.command("gateway"), environment, self.gateway_port)
 
@@ -105,6 +110,8 @@ class Topology:
     def gateway_document(self) -> str:
         """What `GATEWAY_CONFIG_FILE` holds. (JSON, which is YAML too, and needs no package to write.)"""
         document = {
+            # More would wait for the same services on the same CPUs, and each takes 40 MB and 0.4 s of CPU to start.
+            "workers": 1,
             "routes": [route for service in SERVICES for route in _routes(service)],
             "upstreams": {service: _upstream(service, self.ports[service]) for service in SERVICES},
         }

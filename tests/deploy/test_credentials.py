@@ -19,7 +19,7 @@ def _load(directory: Path, *, data_exists: bool = False) -> Credentials:
 def test_everything_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     _load(tmp_path / "secrets")
     paths = [tmp_path / "secrets", *(tmp_path / "secrets").iterdir()]
-    assert len(paths) == 7
+    assert len(paths) == 8
     for path in paths:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
@@ -65,6 +65,10 @@ def test_the_identity_keys_are_a_pair(tmp_path: Path) -> None:
 def test_half_a_pair_is_made_anew(tmp_path: Path) -> None:
     _load(tmp_path).identity_private_key_file.unlink()
     test_the_identity_keys_are_a_pair(tmp_path)
+
+
+def test_the_gateways_admin_key_is_long(tmp_path: Path) -> None:
+    assert len(_load(tmp_path).gateway_admin_key_file.read_text().strip()) == 43
 
 
 def test_the_cursor_key_has_32_bytes(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ def topology() -> Topology:
         identity_public_key_file=_ROOT / "identity.pub.pem",
         cursor_key_file=_ROOT / "cursor.key",
         api_keys_file=_ROOT / "api-keys.yaml",
+        gateway_admin_key_file=_ROOT / "gateway-admin.key",
         api_key="kontor_x",
         tenant_id=uuid.UUID(int=1),
         admin_password="admin",
@@ -30,6 +31,7 @@ def topology() -> Topology:
         database_urls={service: f"postgresql://{service}@127.0.0.1/{service}" for service in SERVICES},
         credentials=credentials,
         gateway_config_file=_ROOT / "gateway.yaml",
+        admin_port=8001,
     )
 
 
@@ -47,6 +49,14 @@ def test_a_service_learns_its_own_database_only(topology: Topology) -> None:
         assert process.environment[f"{service.upper()}_DATABASE_URL"] == topology.database_urls[service]
         for other in set(SERVICES) - {service}:
             assert topology.database_urls[other] not in process.environment.values()
+
+
+def test_only_the_gateway_knows_its_admin_key(topology: Topology) -> None:
+    key = str(topology.credentials.gateway_admin_key_file)
+    assert topology.gateway().environment["GATEWAY_ADMIN_KEY_FILE"] == key
+    assert topology.gateway().environment["GATEWAY_ADMIN_PORT"] == "8001"
+    others = [*topology.replicas(), *topology.workers()]
+    assert not any(key in process.environment.values() for process in others)
 
 
 def test_only_the_gateway_can_sign(topology: Topology) -> None:

@@ -39,6 +39,20 @@ def test_every_list_answers_through_the_gateway(suite: SuiteProcess, resource: s
     assert _ask(suite, f"/v1/{resource}")[0] == 401
 
 
+def test_the_admin_api_is_where_it_is_said_to_be(suite: SuiteProcess) -> None:
+    found = re.search(r"Admin +(\S+)/  with the key in (\S+)", suite.output())
+    assert found is not None
+    headers = {"Authorization": f"Bearer {Path(found[2]).read_text().strip()}"}
+    request = urllib.request.Request(f"{found[1]}/upstreams", headers=headers)  # noqa: S310 - always http
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - as above
+        upstreams = json.loads(answer.read())
+    assert [(one["name"], len(one["replicas"])) for one in upstreams] == [
+        ("customers", 2),
+        ("sales", 2),
+        ("tickets", 2),
+    ]
+
+
 def test_the_gateway_is_ready(suite: SuiteProcess) -> None:
     assert _ask(suite, "/readyz")[0] == 200
 
