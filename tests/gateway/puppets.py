@@ -85,18 +85,19 @@ class _Silent:
 class Opening:
     """A connection to a replica that is not there yet."""
 
-    def __init__(self, protocol: UpstreamConnection) -> None:
+    def __init__(self, protocol: UpstreamConnection, made: list[PuppetTransport]) -> None:
         self.protocol = protocol
+        self._made = made
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def succeed(self) -> PuppetTransport:
+    async def succeed(self) -> None:
         """The replica accepts it."""
         transport = PuppetTransport(self.protocol)
+        self._made.append(transport)
         self.protocol.connection_made(transport)
         if not self.done.done():
             self.done.set_result(None)
         await turns()
-        return transport
 
     async def fail(self) -> None:
         """The replica refuses it."""
@@ -148,7 +149,7 @@ class Stage:
         return self.gateway.upstreams["u"]
 
     async def _open(self, factory: Any, host: str, port: int) -> None:
-        opening = Opening(factory())
+        opening = Opening(factory(), self.connections)
         self.openings.append(opening)
         try:
             await opening.done
@@ -159,7 +160,7 @@ class Stage:
         """All replicas accept."""
         await turns()
         for opening in list(self.openings):
-            self.connections.append(await opening.succeed())
+            await opening.succeed()
 
     def call(self, request: bytes) -> tuple[ClientConnection, PuppetTransport]:
         """A new caller sends this."""

@@ -280,6 +280,7 @@ async def test_whatever_happens_the_books_balance(seed: int) -> None:
         await storm.settle()
         assert storm.stage.unrest() == []
         assert storm.answers() == []
+        assert storm.repeated() == []
     finally:
         storm.stage.close()
 
@@ -318,7 +319,7 @@ class Storm:
 
     async def call(self) -> None:
         request = self.dice.choice((GET, GET, POST, UPLOAD, UPLOAD + b"2\r\nhi\r\n0\r\n\r\n"))
-        self.stage.call(request)
+        self.stage.call(request.replace(b"/x", b"/%d" % len(self.stage.clients)))
 
     def _live(self) -> list[Exchange]:
         return [one for one in self.stage.exchanges() if one.connection is not None]
@@ -397,3 +398,9 @@ class Storm:
             for client in self.stage.clients
         ]
         return [f"{count} answers" for count in heads if count > 1]
+
+    def repeated(self) -> list[bytes]:
+        """Targets of POSTs that went out more than once, to whomever."""
+        said = b"".join(connection.written for connection in self.stage.connections)
+        targets = [b"POST /%d " % number for number in range(len(self.stage.clients))]
+        return [target for target in targets if said.count(target) > 1]
