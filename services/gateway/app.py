@@ -65,7 +65,7 @@ class Gateway:
         self._telemetry = telemetry
         self._registry = EndpointRegistry()
         self._random = RandomHex()
-        self._ids = RequestIds()
+        self._ids = RequestIds(self._random)
         self._prober = Prober()
         self._access = AccessLog()
         self._clients: set[ClientConnection] = set()

@@ -5,8 +5,6 @@ import re
 from time import time_ns
 from typing import Final
 
-# The eighteen random digits of an id: the variant's two bits are 10, a fixed 8 of the four digits allowed leaves 72.
-_DIGITS: Final = re.compile(rb"(...)(...)(.{12})")
 DECENT: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -34,12 +32,10 @@ class RandomHex:
 class RequestIds:
     """Makes UUIDs that sort by their time of making (RFC 9562, 5.7): 48 bits of milliseconds, the rest random."""
 
-    __slots__ = ("_endings", "_millisecond", "_prefix")
+    __slots__ = ("_millisecond", "_prefix", "_random")
 
-    _STOCK = 64
-
-    def __init__(self) -> None:
-        self._endings: list[bytes] = []
+    def __init__(self, random: RandomHex) -> None:
+        self._random = random
         self._millisecond = -1
         self._prefix = b""
 
@@ -50,10 +46,9 @@ class RequestIds:
             self._millisecond = millisecond
             stamp = b"%012x" % (millisecond & 0xFFFF_FFFF_FFFF)
             self._prefix = stamp[:8] + b"-" + stamp[8:] + b"-7"
-        if not self._endings:
-            digits = os.urandom(9 * self._STOCK).hex().encode("ascii")
-            self._endings = _DIGITS.sub(rb"\1-8\2-\3 ", digits).split()
-        return self._prefix + self._endings.pop()
+        digits = self._random.take(18)
+        # The variant's two bits are 10: a fixed 8 of the four digits allowed leaves 72 random bits.
+        return b"%b%b-8%b-%b" % (self._prefix, digits[:3], digits[3:6], digits[6:])
 
 
 def accepted(sent: bytes | None) -> bool:
