@@ -737,10 +737,7 @@ class Exchange:
     def _problem(self, outcome: Outcome) -> Problem:
         name = self.upstream.name
         if outcome == TIMED_OUT:
-            seconds = self._timeout_ns / 1e9
-            return Problem(
-                504, "upstream_timeout", "Gateway timeout", f"{name} did not answer within {seconds:g} s."
-            )
+            return Problem(504, "upstream_timeout", "Gateway timeout", f"{name} did not answer in time.")
         if outcome == BUSY:
             return unavailable(f"All connections to {name} are in use.")
         if outcome == Outcome.REFUSED:
