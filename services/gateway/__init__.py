@@ -2,7 +2,8 @@
 
     app.py        the pipeline's order, and what one process is composed of
     exchange.py   one request on its way, over as many attempts as it takes
-    server.py     the processes around it
+    server.py     its sockets, and how it lets go of one without losing anybody
+    control/      the worker processes, and the parent that keeps, reloads and steers them
     config/       the YAML document (see example.yaml) as an immutable snapshot
     documents/    reading such documents, with errors that name the line
     settings.py   the environment
@@ -15,7 +16,7 @@
     discovery/    where the replicas are
     forwarding/   the replica's side: connections, and answers as they come
     timing/       trace context, spans, the access log
-    admin/        what the gateway answers itself
+    admin/        what the gateway answers itself: health, and to operators the admin API
 
 Policies are pure: they import neither a framework nor anything that does I/O.
 """

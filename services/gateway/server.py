@@ -60,7 +60,7 @@ def has_unread(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
-def listen(host: str, port: int, name: str = "gateway") -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A bound socket whose address `another` can share.
 
     Raises `SystemExit` with one sentence when the address cannot be had.
@@ -74,7 +74,7 @@ def listen(host: str, port: int, name: str = "gateway") -> socket.socket:
             port = probe.getsockname()[1]
         return _shared(family, host, port)
     except OSError as error:
-        sys.exit(f"{name}: cannot listen on {host}:{port}: {error.strerror or error}")
+        sys.exit(f"gateway: cannot listen on {host}:{port}: {error.strerror or error}")
 
 
 def another(listener: socket.socket) -> socket.socket:

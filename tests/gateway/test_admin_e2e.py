@@ -11,7 +11,7 @@ import pytest
 
 from services.gateway.admin.schemas import Explanation
 from tests.gateway.operated import Operated, operated
-from tests.gateway.processes import eventually
+from tests.gateway.processes import Process, eventually
 
 pytestmark = pytest.mark.process
 
@@ -195,6 +195,25 @@ async def test_a_drain_empties_a_replica_and_lasts(house: Operated) -> None:
         undrained = (await house.admin.post(house.path(0, "undrain"))).json()
         assert (undrained["drained"], undrained["why_not"]) == (False, [])
         assert {(await client.get("/x")).json()["replica"] for _ in range(6)} == {"a", "b"}
+
+
+async def test_the_command_line(house: Operated) -> None:
+    environ = {
+        "KONTOR_ADMIN_URL": str(house.admin.base_url),
+        "KONTOR_ADMIN_KEY_FILE": str(house.gateway.config_file.with_name("admin.key")),
+    }
+
+    async def kontor(*arguments: str) -> str:
+        process = Process(["-m", "cli", "gateway", *arguments], environ)
+        assert await process.ended() == 0
+        return process.stop()
+
+    address = f"127.0.0.1:{house.replicas[0].port}"
+    assert "drained" in await kontor("drain", "echo", address)
+    assert f"excluded  {address} drained" in await kontor("explain", "/x")
+    assert "in force: 3 routes, 1 upstreams, 2 keys, 1 workers" in await kontor("reload")
+    assert "in use" in await kontor("undrain", "echo", address)
+    assert address in await kontor("replicas")
 
 
 async def test_weights(house: Operated) -> None:

@@ -83,6 +83,8 @@ class Worker:
         """Have it finish what it does, and wait for its end; by force when it takes too long."""
         self._stopping.set()
         self._listener.close()  # before the worker looks who is queued: nobody can come after that
+        if self._task is None and self.pid is None:
+            return  # it never came up
         try:
             await self.ask("stop", drain_s=drain_s)
         except (ChannelError, RefusedError) as error:
@@ -189,7 +191,12 @@ class Fleet:
             for number in range(len(self._workers) + 1, count + 1)
         ]
         self._workers += new
-        await asyncio.gather(*(worker.start() for worker in new))
+        started = await asyncio.gather(*(worker.start() for worker in new), return_exceptions=True)
+        failures = [one for one in started if isinstance(one, BaseException)]
+        if failures:
+            del self._workers[-len(new) :]
+            await asyncio.gather(*(worker.stop(drain_s) for worker in new))
+            raise failures[0]
 
     async def ask(self, question: str, /, **details: Any) -> dict[int, Any]:
         """The answers of all workers that run, by their numbers; who dies over the question is left out.
