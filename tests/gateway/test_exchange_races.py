@@ -262,6 +262,8 @@ async def test_nothing_keeps_a_request_that_is_over() -> None:
             await storm.step()
         await storm.settle()
         storm.stage.gateway._access.flush()  # which the sweep does
+        while storm.stage.upstream.timer._line:  # until the last hedge would have been due
+            await asyncio.sleep(0.01)
     finally:
         storm.stage.close()
     gc.collect()
