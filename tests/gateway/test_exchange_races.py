@@ -10,6 +10,7 @@ import pytest
 
 from services.gateway.exchange import Exchange
 from services.gateway.resilience.ledger import Outcome, TurnedAway
+from tests.gateway.processes import eventually
 from tests.gateway.puppets import Stage, transport_of, turns
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -262,8 +263,11 @@ async def test_nothing_keeps_a_request_that_is_over() -> None:
             await storm.step()
         await storm.settle()
         storm.stage.gateway._access.flush()  # which the sweep does
-        while storm.stage.upstream.timer._line:  # until the last hedge would have been due
-            await asyncio.sleep(0.01)
+
+        async def no_hedge_is_due() -> bool:
+            return not storm.stage.upstream.timer._line
+
+        await eventually(no_hedge_is_due)
     finally:
         storm.stage.close()
     gc.collect()
