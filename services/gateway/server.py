@@ -55,6 +55,8 @@ class Server:
 
 def has_unread(transport: asyncio.Transport) -> bool:
     """Whether the kernel has something from the other side that the event loop has not read yet."""
+    if transport.is_closing():
+        return False  # it may have no descriptor any more
     poll = select.poll()
     poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
     return bool(poll.poll(0))
