@@ -6,7 +6,7 @@ what is equal untouched, count both. What a feature's rules do beyond that is se
 SQL sees the staged rows as the table `staged s`: `new_id` (of the record that the row may make), `row`, `line`, `key`,
 `superseded` (a later row has the same key), one text column per field (NULL where the file does not map it), and one
 id column per looked-up reference. The table `mapped (field)` holds the fields that the file maps.
-Parameters: `$1` the tenant, `$2` the key's source, `$3` the principal.
+Parameters: `$1` the tenant, `$2` the key's source, `$3` the principal. A record is looked up by `live_record`.
 """
 
 from collections.abc import Mapping
@@ -104,3 +104,15 @@ class ImportTarget:
     defaults: Mapping[str, str] = field(default_factory=dict)
     sequence: str | None = None
     independent: bool = False
+
+
+def live_record(table: str, key: str, *, lock: str = "") -> str:
+    """SQL of a subquery for LATERAL: the live record of this table with the external id `key` (SQL too), if any.
+
+    `lock` is a locking clause such as `FOR UPDATE`. OFFSET 0 keeps the planner from joining a whole tenant instead of
+    looking up key by key; that it then takes the index of the external id is the business of `merging`'s settings.
+    """
+    return (
+        f"SELECT * FROM {table} WHERE tenant_id = $1::uuid AND source = $2::text AND external_id = {key} "  # noqa: S608 (our own text)
+        f"AND deleted_at IS NULL OFFSET 0 {lock}"
+    )

@@ -1,13 +1,12 @@
 """Contacts from a file."""
 
 from services.customers.contacts.resource import CONTACTS
-from shared.imports.target import Check, Derived, ImportField, ImportTarget, Lookup
+from shared.imports.target import Check, Derived, ImportField, ImportTarget, Lookup, live_record
 
 # Parameters and tables as `shared.imports.target` says.
-_ACCOUNTS = """
-    SELECT a.external_id, a.id FROM accounts a
-    WHERE a.tenant_id = $1 AND a.source = $2 AND a.deleted_at IS NULL
-      AND a.external_id IN (SELECT account FROM staged)
+_ACCOUNTS = f"""
+    SELECT wanted.key, a.id FROM (SELECT DISTINCT account AS key FROM staged WHERE account IS NOT NULL) wanted
+    CROSS JOIN LATERAL ({live_record("accounts", "wanted.key")}) a
 """
 _EMAILS = """
     CASE WHEN s.email IS NULL THEN '[]'::jsonb

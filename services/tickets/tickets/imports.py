@@ -10,7 +10,7 @@ from typing import get_args
 from services.tickets.tickets.repository import IMPORTED_NUMBER, NUMBER_STAGED
 from services.tickets.tickets.resource import TICKETS
 from services.tickets.tickets.schemas import Channel, Level, Priority, Status
-from shared.imports.target import Check, Derived, ImportField, ImportTarget
+from shared.imports.target import Check, Derived, ImportField, ImportTarget, live_record
 
 _ATTRIBUTES = ("source_status", "location", "symptom", "close_code", "resolution")
 _TEXTS = (
@@ -53,14 +53,8 @@ def _changes(before: str, after: str) -> str:
     """
 
 
-# The tickets as they are before the merge; they are locked already by whoever numbers them. Both memories are filled
-# key by key through the index: OFFSET 0 keeps the planner from joining whole tables that it may know nothing of yet.
-_TICKET_OF_KEY = """
-    CROSS JOIN LATERAL (
-        SELECT * FROM tickets WHERE tenant_id = $1::uuid AND source = $2::text AND external_id = s.key
-                                AND deleted_at IS NULL OFFSET 0
-    ) t
-"""
+# The tickets as they are before the merge; they are locked already by whoever numbers them.
+_TICKET_OF_KEY = f"CROSS JOIN LATERAL ({live_record('tickets', 's.key')}) t"
 _REMEMBER = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS tickets_before "
     "(id uuid PRIMARY KEY, source_sequence bigint, state jsonb NOT NULL)",

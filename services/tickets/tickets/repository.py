@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 
 from services.tickets.tickets.models import Ticket
+from shared.imports.target import live_record
 from shared.resources.rules import Unit
 
 _ON_TOP = "ON CONFLICT (tenant_id) DO UPDATE SET last_number = c.last_number + excluded.last_number"
@@ -24,15 +25,13 @@ _TAKE_ONE = text(
 NUMBER_STAGED = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS ticket_numbers (key text PRIMARY KEY, number bigint NOT NULL)",
     "TRUNCATE ticket_numbers",
-    """
+    f"""
     WITH present AS (
-        SELECT t.external_id, t.number FROM tickets t
-        WHERE t.tenant_id = $1::uuid AND t.source = $2::text AND t.deleted_at IS NULL
-          AND t.external_id IN (SELECT s.key FROM staged s)
-        ORDER BY t.id FOR UPDATE
+        SELECT t.external_id, t.number FROM (SELECT DISTINCT key FROM staged ORDER BY key) s
+        CROSS JOIN LATERAL ({live_record("tickets", "s.key", lock="FOR UPDATE")}) t
     )
     INSERT INTO ticket_numbers SELECT external_id, number FROM present
-    """,
+    """,  # noqa: S608 (our own text)
     f"""
     WITH fresh AS (
         SELECT s.key, row_number() OVER (ORDER BY min(s.row)) AS place FROM staged s
