@@ -3,7 +3,8 @@
 While PostgreSQL merges one batch, the next is being read in a thread; of a target whose batches are independent two
 are merged at once, and committed in the file's order. With `on_error: skip` every batch is a transaction of its own
 that also stores the progress, so a job whose worker was killed goes on where it was. With `abort` the whole file is
-one transaction: everything or nothing.
+one transaction: everything or nothing. A file whose rows speak of each other is one batch and one transaction under
+both: only when all rows are there can it be said which are good.
 """
 
 import asyncio
@@ -75,8 +76,8 @@ class ImportRun:
         self._files = connections.files
         self._progress = connections.progress
         self._atomic = plan.mapping.on_error == "abort"
-        self._sequenced = plan.target.sequence is not None and plan.target.sequence in plan.fields
-        self._batchwise = not (self._atomic or self._sequenced)
+        self._together = plan.together
+        self._batchwise = not (self._atomic or self._together)
         self._resume_after: int = job["rows_read"] if self._batchwise else 0
         known = {name: job[name] for name in asdict(Counts())} if self._resume_after else {}
         self.counts = Counts(**known)
@@ -158,11 +159,11 @@ class ImportRun:
                 found = list(ready.staged.errors)
                 if ready.staged.rows and not (self._atomic and errors):
                     await merger.stage(ready.text)
-                    if not self._sequenced:
+                    if not self._together:
                         found += await self._merge_alone(merger, repeats=ready.repeats)
                 errors += found[: _room(errors)]
                 await self._save([], self._progress)
-        if self._sequenced and not (self._atomic and errors):
+        if self._together and not (self._atomic and errors):
             errors += (await self._merge_alone(merger, repeats=True))[: _room(errors)]
         if self._atomic and errors:
             raise AbortedError

@@ -29,6 +29,11 @@ class Plan:
         """The target's fields that the file fills, in the target's order."""
         return tuple(name for name in self.target.fields if name in self.mapping.columns)
 
+    @cached_property
+    def together(self) -> bool:
+        """Whether rows of the file speak of each other, so that they can only be merged all at once."""
+        return not {self.target.sequence, *self.target.together}.isdisjoint(self.fields)
+
     def statements(self) -> MergeStatements:
         """The SQL of its batches."""
         return MergeStatements(self.target, self.fields)

@@ -91,7 +91,9 @@ class ImportTarget:
     `merged (id, key, created)` of the records that changed. `sequence` names the field (and its column) that orders
     several rows of one key: the largest wins, in whatever order the rows and the files come. `independent` says that
     batches without a common key have nothing to do with each other, so that two may be merged at once: no unique key
-    but the external id, and nothing in `before` or `after` that looks at other rows.
+    but the external id, and nothing in `before` or `after` that looks at other rows. `together` names the fields that
+    speak of other rows of the file, wherever those are: a file that maps one of them is merged as one, in one
+    transaction, as is one with a `sequence`.
     """
 
     resource: Resource
@@ -104,6 +106,7 @@ class ImportTarget:
     defaults: Mapping[str, str] = field(default_factory=dict)
     sequence: str | None = None
     independent: bool = False
+    together: tuple[str, ...] = ()
 
 
 def live_record(table: str, key: str, *, lock: str = "") -> str:

@@ -22,9 +22,9 @@ _ANCESTORS = text(
     """
 )
 # Two moves at once could close a circle that neither sees, so moves take turns within a tenant.
-_ONE_MOVE_AT_A_TIME = text(
-    "SELECT pg_advisory_xact_lock(hashtextextended('accounts.parent_id ' || :tenant_id, 0))"
-)
+ONE_MOVE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('accounts.parent_id ' || {tenant_id}, 0))"
+"""SQL to be filled with SQL of the tenant's id."""
+_ONE_MOVE_AT_A_TIME = text(ONE_MOVE_AT_A_TIME.format(tenant_id=":tenant_id"))
 
 
 class AccountRules(Rules[Account]):
