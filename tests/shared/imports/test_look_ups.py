@@ -1,4 +1,4 @@
-"""How staged keys are looked up: by the index of the external id, whatever statistics say of the tenant."""
+"""How staged keys are looked up: by the index of the external id, also for a tenant that statistics do not know."""
 
 import asyncio
 from typing import Any
