@@ -29,7 +29,9 @@ from tests.deploy.suite_process import SuiteProcess, eventually, processes_of, r
 
 REPLICA_NAMES = [f"{service}-{number}" for service in SERVICES for number in range(1, REPLICAS + 1)]
 WORKER_NAMES = [f"{service}-worker" for service in SERVICES]
-VICTIMS = [*REPLICA_NAMES, *WORKER_NAMES, "postgres", "gateway"]
+# The gateway is a parent and the worker that serves; both are killed, each in its turn.
+GATEWAY_WORKER = "gateway-worker"
+VICTIMS = [*REPLICA_NAMES, *WORKER_NAMES, "postgres", GATEWAY_WORKER, "gateway"]
 _BULK = 200  # items of one call
 _PAGE = 200
 _TIMEOUT_S = 10.0
@@ -168,13 +170,14 @@ class Killer:
         """The process id, None while there is no such process."""
         if name == "postgres":
             return self._postmaster()
-        instance = f"_INSTANCE={'gateway-1' if name == 'gateway' else name}".encode()
+        instance = f"_INSTANCE={'gateway-1' if name in ('gateway', GATEWAY_WORKER) else name}".encode()
         for pid in processes_of(self._data):
             try:
                 environment = Path("/proc", str(pid), "environ").read_bytes().split(b"\0")
+                serves = b"control.worker" in Path("/proc", str(pid), "cmdline").read_bytes()
             except OSError:
                 continue  # it ended in this moment
-            if any(variable.endswith(instance) for variable in environment):
+            if any(one.endswith(instance) for one in environment) and serves == (name == GATEWAY_WORKER):
                 return pid
         return None
 
@@ -291,7 +294,11 @@ async def _bench(suite: SuiteProcess, options: argparse.Namespace) -> None:
         for victim in options.only:
             tolls.append(await toll_of(victim, caller, killer, options.rate, options.seconds))
         async with writing(caller, writers=4, interval_s=0.05):
-            for victim in [name for name in ("customers-1", "postgres", "gateway") if name in options.only]:
+            for victim in [
+                name
+                for name in ("customers-1", "postgres", GATEWAY_WORKER, "gateway")
+                if name in options.only
+            ]:
                 former = await asyncio.to_thread(killer.kill, victim)
                 await asyncio.to_thread(killer.wait_back, victim, former)
                 await asyncio.sleep(_PROBED_S)
@@ -321,7 +328,7 @@ def _figures(tolls: Sequence[Toll], lost: int, doubled: int) -> dict[str, float]
         "failed_requests_replicas": sum(by_name[name].failed for name in REPLICA_NAMES if name in by_name),
         "failed_requests_workers": sum(by_name[name].failed for name in WORKER_NAMES if name in by_name),
     }
-    for name in ("postgres", "gateway"):
+    for name in ("postgres", GATEWAY_WORKER, "gateway"):
         if name in by_name:
             figures[f"failed_requests_{name}"] = by_name[name].failed
             figures[f"unavailable_s_{name}"] = by_name[name].longest_gap_s

@@ -23,11 +23,18 @@ ADMIN_KEY = "an admin key of these tests"
 TENANTS = ("01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002")
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that was not given out before: who got it may not listen yet."""
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port: int = listener.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class Process:

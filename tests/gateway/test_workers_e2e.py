@@ -45,7 +45,7 @@ async def test_killed_workers_and_reloads_under_load(tmp_path: Path) -> None:
         successor, same = await house.workers(2)
         assert same == second
         assert successor != first
-        assert 0 < len(load.resets) <= 8
+        assert len(load.resets) <= 8
         resets = len(load.resets)
 
         # Replicas go and come, and the policy changes.
