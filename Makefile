@@ -17,9 +17,9 @@ GROUPS := customers sales tickets gateway local
 
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help run test check bench fmt lock migrate
+.PHONY: help run test check bench fmt lock migrate accelerate clean-accelerator
 help: ## Print this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -53,6 +53,13 @@ check: $(VENV)/.dev ## Everything CI checks: format, lint, types, import contrac
 bench: $(VENV)/.dev ## Run one benchmark: make bench BENCH=name
 	@$(BIN)/python -m tests.bench.$(BENCH) $(ARGS)
 
+accelerate: | $(BIN)/python ## Compile the gateway's data path (optional; needs a C compiler)
+	@$(PIP) -r requirements-accelerate.lock
+	@$(BIN)/python -m deploy.accelerator
+
+clean-accelerator: | $(BIN)/python ## Remove what was compiled: the gateway is pure Python again
+	@$(BIN)/python -m deploy.accelerator --clean
+
 fmt: $(VENV)/.dev ## Format and sort
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix-only --quiet .
 
@@ -61,6 +68,7 @@ lock: $(BIN)/python ## Resolve the locks anew (needs uv: pip install uv)
 	@$(LOCK) pyproject.toml --extra local --group dev -o requirements.lock
 	@for group in $(GROUPS); do \
 		$(LOCK) pyproject.toml --extra $$group -c requirements.lock -o requirements-$$group.lock || exit 1; done
+	@$(LOCK) --group accelerate -c requirements.lock -o requirements-accelerate.lock
 
 migrate: $(VENV)/.local ## Bring the databases of DATA to the newest schema without serving
 	@$(BIN)/python -m deploy.local --port $(PORT) --data $(DATA) --migrate-only

@@ -147,10 +147,13 @@ def _pins(lock: str) -> dict[str, str]:
 def _wanted_by(lock: str) -> Iterator[Requirement]:
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
     group = lock.removeprefix("requirements").removesuffix(".lock").removeprefix("-")
-    extras = document["project"]["optional-dependencies"]
+    extras, groups = document["project"]["optional-dependencies"], document["dependency-groups"]
+    if group in groups:
+        yield from _expanded(groups[group], extras)
+        return
     yield from _expanded(extras[group or "local"], extras)
     if not group:
-        yield from _expanded(document["dependency-groups"]["dev"], extras)
+        yield from _expanded(groups["dev"], extras)
 
 
 def _expanded(requirements: Iterable[str], extras: dict[str, list[str]]) -> Iterator[Requirement]:

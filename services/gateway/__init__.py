@@ -16,7 +16,13 @@
     discovery/    where the replicas are
     forwarding/   the replica's side: connections, and answers as they come
     timing/       trace context, spans, the access log
+    accelerator/  which form of the data path is imported: the sources, or what was compiled from them
     admin/        what the gateway answers itself: health, and to operators the admin API
 
 Policies are pure: they import neither a framework nor anything that does I/O.
 """
+
+from services.gateway import accelerator
+
+# Which form of a module is imported can only be said before it is.
+accelerator.heed()

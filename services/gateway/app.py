@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import ip_address
 from time import perf_counter_ns
 
-from services.gateway import config
+from services.gateway import accelerator, config
 from services.gateway.admin import pages
 from services.gateway.admin.explain import DryRun, Question
 from services.gateway.auth.keys import Caller, KeyRing
@@ -395,6 +395,7 @@ class Gateway:
     async def start(self) -> None:
         """Begin to check the replicas and to keep time."""
         self._started = True
+        log.info("the data path is %s", accelerator.form())
         self._prober.start()
         self._follow_replicas()
         self._sweeper = asyncio.create_task(self._sweep())

@@ -1,0 +1,54 @@
+import cython
+
+
+cdef class ClientConnection
+
+from services.gateway.exchange cimport Exchange
+from services.gateway.protocol.framing cimport ChunkedReader
+from services.gateway.protocol.request_head cimport RequestHead
+
+
+cdef int _HEAD, _SMALL_BODY, _BODY, _CHUNKS, _BUSY, _TUNNEL, _DISCARD, _CLOSED
+
+
+@cython.final
+cdef class ClientConnection:
+    cdef public bytes _buffer
+    cdef public ChunkedReader _chunks
+    cdef public bint _draining
+    cdef public object _gateway
+    cdef public long long _left
+    cdef public list _parts
+    cdef public bint _paused
+    cdef public int _phase
+    cdef public long long _since_ns
+    cdef public long long _taken
+    cdef public str counts_as
+    cdef public Exchange exchange
+    cdef public bytes forwarded_line
+    cdef public bint full
+    cdef public str peer
+    cdef public object transport
+    cdef public bint trusted
+
+    @cython.locals(phase=int)
+    cpdef object data_received(self, bytes data)
+    @cython.locals(end=Py_ssize_t, now_ns="long long", head=RequestHead, rest=bytes, exchange=Exchange)
+    cdef object _take_head(self, bytes data)
+    cdef object _wait_for_head(self, bytes data, Py_ssize_t end)
+    @cython.locals(length="long long")
+    cdef object _take_head_with_body(self, Exchange exchange, RequestHead head, bytes rest)
+    @cython.locals(exchange=Exchange, left="long long", rest=bytes, small=bint)
+    cdef object _take_body(self, bytes data)
+    cdef object _take_chunks(self, Exchange exchange, ChunkedReader chunks, bytes data)
+    cdef object _keep(self, bytes data)
+    cpdef object pause(self)
+    cpdef object resume(self)
+    @cython.locals(phase=int)
+    cpdef object over(self, bint close, long long now_ns)
+    cpdef object become_tunnel(self)
+    cpdef object cut(self)
+    cpdef object reject(self, object problem, long long now_ns)
+    cdef object _close(self, bint linger)
+    cpdef bint drain(self)
+    cpdef object close(self)

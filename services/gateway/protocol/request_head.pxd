@@ -1,0 +1,33 @@
+import cython
+
+from services.gateway.protocol.fields cimport LineReader
+
+
+@cython.final
+cdef class RequestFields:
+    cdef public list lines
+    cdef public dict found
+    cdef public bytes host
+    cdef public bytes credentials
+    cdef public bint close
+    cdef public long long body_length
+    cdef public bint expects_continue
+    cdef public bytes upgrade
+    cdef public bytes onward
+
+
+@cython.final
+cdef class RequestHead:
+    cdef public bytes method
+    cdef public bytes target
+    cdef public bint http10
+    cdef public RequestFields fields
+
+
+@cython.locals(first=bytes, header=bytes, fields=RequestFields)
+cpdef RequestHead parse_request_head(bytes block)
+
+@cython.locals(reader=LineReader, known=dict, passed=list, found=dict, line=bytes, fields=RequestFields)
+cdef RequestFields _parse_fields(bytes header)
+
+cdef bytes _onward(RequestFields fields)

@@ -1,0 +1,20 @@
+import cython
+
+
+@cython.final
+cdef class RandomHex:
+    cdef public bytes _digits
+    cdef public Py_ssize_t _at
+
+    @cython.locals(at=Py_ssize_t)
+    cpdef bytes take(self, Py_ssize_t count)
+
+
+@cython.final
+cdef class RequestIds:
+    cdef public RandomHex _random
+    cdef public long long _millisecond
+    cdef public bytes _prefix
+
+    @cython.locals(millisecond="long long", stamp=bytes, digits=bytes)
+    cpdef bytes next(self)

@@ -1,0 +1,11 @@
+import cython
+
+from services.gateway.exchange cimport Exchange
+
+
+@cython.final
+cdef class HedgeTimer:
+    cdef public object _line
+    cdef public object _handle
+
+    cpdef object add(self, long long due_ns, Exchange request)

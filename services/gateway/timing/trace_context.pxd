@@ -1,0 +1,1 @@
+cpdef tuple read_traceparent(bytes value)
