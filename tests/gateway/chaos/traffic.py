@@ -103,7 +103,8 @@ class Traffic:
             task = loop.create_task(self._ask(ask, self.tally))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-            due += self._pause_s
+            # What a busy machine has kept us from sending is not made up for: a burst would be another test.
+            due = max(due + self._pause_s, loop.time())
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def _ask(self, ask: Ask, tally: Tally) -> None:
