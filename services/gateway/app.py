@@ -120,6 +120,12 @@ class Gateway:
             self.upstreams[name].replace(replicas)
             self._obey(name)
             self._prober.watch(self.upstreams)
+            self._forget_departed()
+
+    def _forget_departed(self) -> None:
+        """Of replicas that are gone nothing is kept once nothing runs there."""
+        upstreams = self.upstreams.values()
+        self._registry.prune([one.replica for upstream in upstreams for one in upstream.endpoints])
 
     def steer(self, order: Order) -> None:
         """Heed an order for a replica, from now on or from when there is that replica."""
