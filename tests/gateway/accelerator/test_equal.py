@@ -1,6 +1,6 @@
 """The compiled form passes the tests of the pure one.
 
-Opt-in, as building and both runs take minutes of CPU, and CI has two cores for everything:
+Opt-in, as building and running takes 76 s of CPU, and CI has two cores for everything:
 
     ACCELERATOR=1 make test ARGS=tests/gateway/accelerator
 
@@ -32,7 +32,7 @@ _FORM = "import services.gateway.app; from services.gateway.accelerator import f
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.skipif("ACCELERATOR" not in os.environ, reason="takes minutes: ACCELERATOR=1 asks for it"),
+    pytest.mark.skipif("ACCELERATOR" not in os.environ, reason="takes 76 s of CPU: ACCELERATOR=1 asks for it"),
 ]
 
 
