@@ -32,7 +32,9 @@ _FORM = "import services.gateway.app; from services.gateway.accelerator import f
 
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.skipif("ACCELERATOR" not in os.environ, reason="takes 76 s of CPU: ACCELERATOR=1 asks for it"),
+    pytest.mark.skipif(
+        "ACCELERATOR" not in os.environ, reason="takes 76 s of CPU: ACCELERATOR=1 asks for it"
+    ),
 ]
 
 
