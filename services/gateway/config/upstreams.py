@@ -273,7 +273,8 @@ class UpstreamSection(Section):
     health: HealthSection = HealthSection()
     ejection: EjectionSection = EjectionSection()
     breaker: BreakerSection = BreakerSection()
-    concurrency: Concurrency = ConcurrencySection()
+    # Off unless asked for: under a gateway that is itself the bottleneck, latency tells nothing of the upstream.
+    concurrency: Concurrency = False
     retries: RetriesSection = RetriesSection()
     hedging: Hedging = HedgingSection()
     retry_budget: RetryBudgetSection = RetryBudgetSection()

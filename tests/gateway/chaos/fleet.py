@@ -74,6 +74,7 @@ class Fleet:
             "ejection": {"interval_s": 1.0, "base_ejection_s": 0.5},
             "breaker": {"open_s": 0.5},
             "retries": {"max_retries": 4},
+            "concurrency": {},
         }
         route = {"name": "all", "prefix": "/", "upstream": "echo", "timeout_s": 10, "attempt_timeout_s": 0.6}
         self.content = {

@@ -213,8 +213,8 @@ def test_where_replicas_come_from(tmp_path: Path) -> None:
     assert plans["customers"].replicas == ()
 
 
-def test_no_limit_of_concurrency() -> None:
-    text = changed({"upstreams.sales.concurrency": False})
+def test_a_limit_of_concurrency_is_asked_for() -> None:
+    text = changed({"upstreams.customers.concurrency": {}, "upstreams.sales.concurrency": False})
     plans = config.parse(text).upstreams
     assert (plans["sales"].limit, plans["customers"].limit) == (None, LimitRule())
     assert plans["sales"].queue == plans["customers"].queue == QueueRule()
