@@ -20,7 +20,8 @@ from opentelemetry.util.types import AttributeValue
 from shared.telemetry.clock import wall_time
 from shared.telemetry.redaction import plain_url
 from shared.telemetry.server import type_name
-from shared.telemetry.setup import Attributes, Telemetry
+from shared.telemetry.setup import Telemetry
+from shared.telemetry.spans import Attributes
 from shared.telemetry.tracecontext import traceparent
 
 

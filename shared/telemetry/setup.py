@@ -5,28 +5,41 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, get_current_span
-from opentelemetry.util.types import AttributeValue
+
+from shared.telemetry.outbox import OutboxLimits, SpanOutbox
+from shared.telemetry.spans import Attributes
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
-Attributes = Mapping[str, AttributeValue]
+
+TracerMaker = Callable[[], "tuple[Tracer, Callable[[float], None]]"]
 
 
 class Telemetry:
-    """Starts spans, or says that there is nothing to record to.
+    """Starts spans, takes finished ones, or says that there is nothing to record to.
 
-    `recording` is false when no endpoint is configured: the caller then skips all work for spans.
+    `recording` is false when no endpoint is configured: the caller then skips all work for spans, and `outbox` is
+    None. `share` (0 to 1) of all traces is recorded, see `shared.telemetry.sampling`. The tracer behind `start_span`
+    is made when it is first needed, together with the function that stops it.
     """
 
-    __slots__ = ("_stop", "_tracer", "recording")
+    __slots__ = ("_make_tracer", "_stop_tracer", "_tracer", "outbox", "recording", "share")
 
     def __init__(
-        self, tracer: "Tracer | None" = None, *, stop: Callable[[float], None] | None = None
+        self,
+        tracer: "Tracer | None" = None,
+        *,
+        outbox: SpanOutbox | None = None,
+        share: float = 1.0,
+        make_tracer: TracerMaker | None = None,
     ) -> None:
         self._tracer = tracer
-        self._stop = stop
-        self.recording = tracer is not None
+        self._make_tracer = make_tracer
+        self._stop_tracer: Callable[[float], None] | None = None
+        self.outbox = outbox
+        self.share = share
+        self.recording = tracer is not None or outbox is not None
 
     def start_span(
         self,
@@ -42,7 +55,9 @@ class Telemetry:
         Call it only when `recording`.
         """
         if self._tracer is None:
-            raise RuntimeError("no span can start: telemetry is not configured")
+            if self._make_tracer is None:
+                raise RuntimeError("no span can start: telemetry is not configured")
+            self._tracer, self._stop_tracer = self._make_tracer()
         return self._tracer.start_span(name, context, kind, attributes, start_time=start_time)
 
     def records_here(self) -> bool:
@@ -55,9 +70,11 @@ class Telemetry:
         Belongs at the end of the lifespan: on SIGTERM uvicorn ends the process by the signal itself, so
         handlers of `atexit` never run and spans still buffered would be lost.
         """
-        if self._stop is not None:
-            stop, self._stop = self._stop, None
+        stop, self._stop_tracer = self._stop_tracer, None
+        if stop is not None:
             stop(timeout_s)
+        if self.outbox is not None:
+            self.outbox.shutdown(timeout_s)
 
 
 def configure(service_name: str, *, version: str, instance_id: str, environ: Mapping[str, str]) -> Telemetry:
@@ -66,28 +83,31 @@ def configure(service_name: str, *, version: str, instance_id: str, environ: Map
     Spans are exported by OTLP over HTTP when `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or
     `OTEL_EXPORTER_OTLP_ENDPOINT` is set, unless `OTEL_SDK_DISABLED=true` or
     `OTEL_TRACES_EXPORTER=none`. `OTEL_TRACES_SAMPLER_ARG` (0 to 1, default 1) is the share of traces
-    recorded, chosen by the trace id alone so that every hop chooses alike. The remaining variables
-    (batching, headers, certificates) are read by the SDK from the process's own environment.
+    recorded, chosen by the trace id alone so that every hop chooses alike. `OTEL_BSP_SCHEDULE_DELAY` (ms),
+    `OTEL_BSP_MAX_QUEUE_SIZE` and `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` bound the outbox. The remaining variables
+    (headers, certificates, compression) are read by the SDK from the process's own environment.
 
-    Raises ValueError when the endpoint or the share is not usable.
+    Raises ValueError when one of them is not usable.
     """
     endpoint = traces_endpoint(environ)
     if endpoint is None:
         return Telemetry()
     # The SDK and its exporter take 0.15 s of CPU to import, which each of the suite's processes would
     # pay at start although most installations have no collector.
-    from shared.telemetry.exporting import make_tracer  # noqa: PLC0415 - see above
+    from shared.telemetry.exporting import OtlpSpanExporter, make_tracer  # noqa: PLC0415 - see above
 
-    tracer, stop = make_tracer(
-        endpoint,
-        share=sampled_share(environ),
-        resource={
-            "service.name": service_name,
-            "service.version": version,
-            "service.instance.id": instance_id,
-        },
+    share = sampled_share(environ)
+    resource = {
+        "service.name": service_name,
+        "service.version": version,
+        "service.instance.id": instance_id,
+    }
+    outbox = SpanOutbox(OtlpSpanExporter(endpoint, resource), outbox_limits(environ))
+    return Telemetry(
+        outbox=outbox,
+        share=share,
+        make_tracer=lambda: make_tracer(endpoint, share=share, resource=resource),
     )
-    return Telemetry(tracer, stop=stop)
 
 
 def traces_endpoint(environ: Mapping[str, str]) -> str | None:
@@ -115,3 +135,21 @@ def sampled_share(environ: Mapping[str, str]) -> float:
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, not {text!r}")
     return share
+
+
+def outbox_limits(environ: Mapping[str, str]) -> OutboxLimits:
+    """The outbox's bounds, from the standard variables of the SDK's own batches."""
+    usual = OutboxLimits()
+    capacity = _positive(environ, "OTEL_BSP_MAX_QUEUE_SIZE", usual.capacity)
+    batch = _positive(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", usual.batch)
+    every_ms = _positive(environ, "OTEL_BSP_SCHEDULE_DELAY", round(usual.every_s * 1_000))
+    return OutboxLimits(capacity, min(batch, capacity), every_ms / 1_000)
+
+
+def _positive(environ: Mapping[str, str], name: str, usual: int) -> int:
+    text = environ.get(name, "").strip()
+    if not text:
+        return usual
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ValueError(f"{name} must be a positive integer, not {text!r}")
+    return int(text)
