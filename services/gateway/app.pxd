@@ -43,16 +43,18 @@ cdef class Gateway:
     cdef public object timeouts
 
     cpdef object finished(self, Exchange exchange)
-    @cython.locals(head=RequestHead, fields=RequestFields, sent=bytes, request_id=bytes, path=bytes, destination=Destination)
+    @cython.locals(head=RequestHead, fields=RequestFields, sent=bytes, request_id=bytes, path=bytes, destination=Destination, digits=bytes)
     cpdef bint admit(self, Exchange exchange)
     @cython.locals(routes=RouteTable, host=bytes)
     cdef Destination _route(self, RequestHead head, bytes path)
     @cython.locals(who=str, allowance=Allowance)
     cdef object _count(self, Exchange exchange, RateLimiter limiter)
     @cython.locals(head=RequestHead, fields=RequestFields, client=ClientConnection, upstream=Upstream)
-    cdef object _prepare(self, Exchange exchange, Destination destination, object caller)
+    cdef object _prepare(self, Exchange exchange, Destination destination, object caller, bytes digits)
     cdef bytes _credentials(self, RequestFields fields)
-    @cython.locals(sent=bytes, parent=tuple, digits=RandomHex, line=bytes, state=bytes)
-    cdef bytes _trace_context(self, dict found)
     @cython.locals(lines=dict, line=bytes)
     cdef bytes _identity_line(self, object caller, str audience)
+
+
+@cython.locals(sent=bytes, parent=tuple, span_id=bytes, line=bytes, state=bytes)
+cdef bytes _trace_context(dict found, bytes digits)

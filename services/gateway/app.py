@@ -25,7 +25,7 @@ from services.gateway.protocol.answers import page_bytes, problem_bytes
 from services.gateway.protocol.client import ClientConnection
 from services.gateway.protocol.forwarded import believe
 from services.gateway.protocol.request_head import VIA_LINE, RequestFields, RequestHead
-from services.gateway.request_ids import RandomHex, RequestIds, accepted
+from services.gateway.request_ids import ID_DIGITS, RandomHex, RequestIds, accepted
 from services.gateway.resilience.client_connections import Admission, ClientConnections
 from services.gateway.resilience.prober import Prober
 from services.gateway.resilience.upstream import Upstream
@@ -49,6 +49,9 @@ _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 _SWEEP_S = 0.1
 _FAREWELL_S = 0.1
 _SLOW_SWEEPS = 10
+_TRACE_DIGITS = 48
+"""Of a trace id and a span id."""
+_DIGITS = _TRACE_DIGITS + ID_DIGITS
 
 
 class Gateway:
@@ -193,8 +196,11 @@ class Gateway:
         """
         head, fields = exchange.head, exchange.fields
         sent = fields.found.get(b"x-request-id")
-        exchange.request_id = request_id = sent if sent is not None and accepted(sent) else self._ids.next()
-        exchange.own_lines = b"x-request-id: %b\r\n" % request_id
+        digits = self._random.take(_DIGITS)  # for a request id and the trace's, in one go
+        exchange.request_id = request_id = (
+            sent if sent is not None and accepted(sent) else self._ids.of(digits[_TRACE_DIGITS:])
+        )
+        exchange.own_lines = exchange.id_line = b"x-request-id: " + request_id + b"\r\n"
         if exchange.client.trusted:
             believe(exchange, self.trusts)
         try:
@@ -216,7 +222,7 @@ class Gateway:
                 exchange.caller = caller
             if self._limiter is not None:
                 self._count(exchange, self._limiter)
-            self._prepare(exchange, destination, caller)
+            self._prepare(exchange, destination, caller, digits)
         except Problem as problem:
             self._refuse(exchange, problem)
             return False
@@ -270,7 +276,9 @@ class Gateway:
         if not allowance.allowed:
             raise too_many_requests(allowance)
 
-    def _prepare(self, exchange: Exchange, destination: Destination, caller: Caller | None) -> None:
+    def _prepare(
+        self, exchange: Exchange, destination: Destination, caller: Caller | None, digits: bytes
+    ) -> None:
         """What is sent to a replica, whichever it will be."""
         head, fields, client = exchange.head, exchange.fields, exchange.client
         exchange.upstream = upstream = destination.upstream
@@ -283,20 +291,15 @@ class Gateway:
         exchange.target = destination.target(head)
         trace = exchange.trace
         if trace is None:
-            exchange.trace_line = self._trace_context(fields.found)
+            exchange.trace_line = _trace_context(fields.found, digits)
         else:
             trace.routed(exchange)
-        exchange.onward = b"".join(
-            (
-                fields.onward,
-                exchange.forwarded or client.forwarded_line + fields.host + b"\r\n",
-                b"x-request-id: ",
-                exchange.request_id,
-                b"\r\n",
-                self._identity_line(caller, upstream.plan.audience)
-                if caller is not None
-                else self._credentials(fields),
-            )
+        if not exchange.forwarded:
+            exchange.forwarded = client.forwarded_line + fields.host + b"\r\n"
+        exchange.vouched = (
+            self._identity_line(caller, upstream.plan.audience)
+            if caller is not None
+            else self._credentials(fields)
         )
 
     def _credentials(self, fields: RequestFields) -> bytes:
@@ -305,17 +308,6 @@ class Gateway:
             return b""
         names = (b"authorization", b"x-api-key")
         return b"".join(b"%b: %b\r\n" % (name, fields.found[name]) for name in names if name in fields.found)
-
-    def _trace_context(self, found: dict[bytes, bytes]) -> bytes:
-        """Of a request that is not recorded: the trace goes on, or begins, under a span id of our own."""
-        sent = found.get(b"traceparent")
-        parent = read_traceparent(sent) if sent is not None else None
-        digits = self._random
-        if parent is None:
-            return b"traceparent: 00-%b-%b-00\r\n" % (digits.take(32), digits.take(16))
-        line = b"traceparent: 00-%b-%b-%b\r\n" % (parent[0], digits.take(16), parent[2])
-        state = found.get(b"tracestate")
-        return line if state is None else line + b"tracestate: " + state + b"\r\n"
 
     def _identity_line(self, caller: Caller, audience: str) -> bytes:
         lines = self._identities.get(caller.key_id)
@@ -454,3 +446,15 @@ class Gateway:
                 self._identities.clear()
                 for client in list(self._clients):
                     client.sweep(now_ns)
+
+
+def _trace_context(found: dict[bytes, bytes], digits: bytes) -> bytes:
+    """Of a request that is not recorded: the trace goes on, or begins, under a span id of our own."""
+    sent = found.get(b"traceparent")
+    parent = read_traceparent(sent) if sent is not None else None
+    span_id = digits[32:_TRACE_DIGITS]
+    if parent is None:
+        return b"".join((b"traceparent: 00-", digits[:32], b"-", span_id, b"-00\r\n"))
+    line = b"".join((b"traceparent: 00-", parent[0], b"-", span_id, b"-", parent[2], b"\r\n"))
+    state = found.get(b"tracestate")
+    return line if state is None else line + b"tracestate: " + state + b"\r\n"

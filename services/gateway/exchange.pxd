@@ -51,7 +51,8 @@ cdef class Exchange:
     cdef public bint idempotent
     cdef public bint is_head
     cdef public bytes key
-    cdef public bytes onward
+    cdef public bytes id_line
+    cdef public bytes vouched
     cdef public bint over
     cdef public bytes own_lines
     cdef public str peer
@@ -77,7 +78,7 @@ cdef class Exchange:
     cdef bytes _framed(self, bytes data, bint complete)
     @cython.locals(endpoint=Endpoint, pool=Pool)
     cdef bint _attempt(self, long long now_ns)
-    cdef object _enter_attempt(self)
+    cdef object _enter_further_attempt(self)
     @cython.locals(span_id=bytes, token="long long", breaker=CircuitBreaker, connection=UpstreamConnection)
     cdef object _send(self, Pool pool, long long now_ns)
     @cython.locals(left_ms="long long", data=bytes, kept=list)
@@ -96,6 +97,7 @@ cdef class Exchange:
     cpdef object piece(self, bytes data)
     @cython.locals(now_ns="long long")
     cpdef object ended(self, UpstreamConnection connection, list trailers)
+    @cython.locals(latency_ns="long long")
     cdef object _accept(self, UpstreamConnection connection, AnswerHead head, long long now_ns)
     cdef object _note(self, UpstreamConnection connection, AnswerHead head, long long now_ns)
     cdef object _drop_loser(self, UpstreamConnection winner, long long now_ns)

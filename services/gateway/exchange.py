@@ -112,10 +112,10 @@ class Exchange:
         "fields",
         "forwarded",
         "head",
+        "id_line",
         "idempotent",
         "is_head",
         "key",
-        "onward",
         "over",
         "own_lines",
         "peer",
@@ -129,6 +129,7 @@ class Exchange:
         "trace",
         "trace_line",
         "upstream",
+        "vouched",
     )
 
     def __init__(
@@ -150,7 +151,7 @@ class Exchange:
         self.template: str | None = None
         self.target = head.target
         self.request_id = b""
-        self.own_lines = b""
+        self.id_line = self.own_lines = b""
         self.trace: Trace | None = None
         self.upstream: Upstream
         self.idempotent: bool
@@ -158,7 +159,7 @@ class Exchange:
         self.attempt_deadline_ns = 0
         self.key: bytes
         self.trace_line = b""
-        self.onward: bytes
+        self.vouched: bytes
         # Set while it runs
         self.connection: UpstreamConnection | None = None
         self.status = 0
@@ -296,20 +297,20 @@ class Exchange:
             self._tried += (endpoint,)
             return self._attempt(now_ns)
         endpoint.began(now_ns)
-        self._enter_attempt()
+        if self.attempts:
+            self._enter_further_attempt()
+        else:
+            self.upstream.ledger.first()
         self.attempts += 1
         self.attempt_deadline_ns = self.route.deadlines.attempt_deadline(now_ns, self.deadline_ns)
         self._send(pool, now_ns)
         return True
 
-    def _enter_attempt(self) -> None:
-        ledger = self.upstream.ledger
-        if not self.attempts:
-            ledger.first()
-        elif self.connection is None:
-            ledger.retry()
+    def _enter_further_attempt(self) -> None:
+        if self.connection is None:
+            self.upstream.ledger.retry()
         else:
-            ledger.hedge()  # another attempt is still under way
+            self.upstream.ledger.hedge()  # another attempt is still under way
 
     def _send(self, pool: Pool, now_ns: int) -> None:
         span_id = b""
@@ -339,14 +340,22 @@ class Exchange:
 
     def _request(self, pool: Pool, now_ns: int) -> bytes:
         """The head, and as much of the body as is here."""
-        data = b"%b %b HTTP/1.1\r\n%b%b%b%b\r\n" % (
-            self.head.method,
-            self.target,
-            pool.host_line,
-            self.trace_line,
-            self.onward,
-            # How long an upload takes is the caller's affair: nobody counts before its end.
-            self._timeout_line(now_ns) if self._complete else b"",
+        data = b"".join(
+            (
+                self.head.method,
+                b" ",
+                self.target,
+                b" HTTP/1.1\r\n",
+                pool.host_line,
+                self.trace_line,
+                self.fields.onward,
+                self.forwarded,
+                self.id_line,
+                self.vouched,
+                # How long an upload takes is the caller's affair: nobody counts before its end.
+                self._timeout_line(now_ns) if self._complete else b"",
+                b"\r\n",
+            )
         )
         kept = self._kept
         if kept:
@@ -378,6 +387,8 @@ class Exchange:
         connection, hedging = self.connection, self.route.hedging
         if hedging is None or self._began or connection is None or self._rival is not None:
             return
+        if connection.answer_is_here():
+            return  # it is we who are late, and another attempt would make us later
         now_ns = perf_counter_ns()
         tried = (*self._tried, connection.pool.endpoint)
         limiter = self.upstream.limiter
@@ -467,7 +478,13 @@ class Exchange:
     def _accept(self, connection: UpstreamConnection, head: AnswerHead, now_ns: int) -> None:
         """This is the answer: book it, and let go of whoever else was asked."""
         self._note(connection, head, now_ns)
-        self._settle(connection, now_ns, _outcome(head.status), "", head.status)
+        if head.status < 500 and self.trace is None:
+            latency_ns = connection.first_byte_ns - connection.asked_ns
+            self.upstream.went_well(connection.pool, connection.token, now_ns, latency_ns)
+            if self.route.hedging is not None:
+                self.route.hedging.on_latency(latency_ns)
+        else:
+            self._settle(connection, now_ns, _outcome(head.status), "", head.status)
         if self._rival is not None:
             self._drop_loser(connection, now_ns)
 

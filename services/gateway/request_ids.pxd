@@ -16,5 +16,6 @@ cdef class RequestIds:
     cdef public long long _millisecond
     cdef public bytes _prefix
 
-    @cython.locals(millisecond="long long", stamp=bytes, digits=bytes)
     cpdef bytes next(self)
+    @cython.locals(millisecond="long long", stamp=bytes)
+    cpdef bytes of(self, bytes digits)

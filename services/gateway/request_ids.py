@@ -5,6 +5,8 @@ import re
 from time import time_ns
 from typing import Final
 
+ID_DIGITS: Final = 18
+"""How many random digits an id has."""
 DECENT: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
@@ -20,7 +22,7 @@ class RandomHex:
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        """`count` digits (at most 32) that nobody was given before."""
+        """`count` digits (at most a page) that nobody was given before."""
         at = self._at
         if at + count > len(self._digits):
             self._digits = os.urandom(self._PAGE).hex().encode("ascii")
@@ -41,14 +43,17 @@ class RequestIds:
 
     def next(self) -> bytes:
         """A new id in its usual form of 36 characters."""
+        return self.of(self._random.take(ID_DIGITS))
+
+    def of(self, digits: bytes) -> bytes:
+        """The same from `ID_DIGITS` digits that nobody else was given."""
         millisecond = time_ns() // 1_000_000
         if millisecond != self._millisecond:
             self._millisecond = millisecond
             stamp = b"%012x" % (millisecond & 0xFFFF_FFFF_FFFF)
             self._prefix = stamp[:8] + b"-" + stamp[8:] + b"-7"
-        digits = self._random.take(18)
         # The variant's two bits are 10: a fixed 8 of the four digits allowed leaves 72 random bits.
-        return b"%b%b-8%b-%b" % (self._prefix, digits[:3], digits[3:6], digits[6:])
+        return b"".join((self._prefix, digits[:3], b"-8", digits[3:6], b"-", digits[6:]))
 
 
 def accepted(sent: bytes | None) -> bool:

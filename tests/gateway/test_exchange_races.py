@@ -5,6 +5,7 @@ import gc
 import random
 from collections.abc import AsyncIterator
 from time import perf_counter_ns
+from typing import Any, cast
 
 import pytest
 
@@ -38,15 +39,27 @@ async def asked(stage: Stage, request: bytes = GET) -> tuple[Exchange, bytes]:
     return exchange, transport_of(exchange.connection).written
 
 
-async def hedged(stage: Stage) -> Exchange:
-    """A request with two attempts under way."""
-    exchange, _ = await asked(stage)
+def prepare_hedging(exchange: Exchange) -> None:
+    """Answers enough to know what is late, and requests enough to pay for a hedge."""
     hedging = exchange.route.hedging
     assert hedging is not None
     for _ in range(200):
         hedging.on_latency(1_000_000)
         hedging.on_request(perf_counter_ns())
     hedging.delay_ns(perf_counter_ns() + SECOND)
+
+
+class Readable:
+    """What tells whether a connection has something to be read: it has."""
+
+    def poll(self, timeout: int) -> list[tuple[int, int]]:
+        return [(0, 1)]
+
+
+async def hedged(stage: Stage) -> Exchange:
+    """A request with two attempts under way."""
+    exchange, _ = await asked(stage)
+    prepare_hedging(exchange)
     exchange.hedge()
     await stage.connect_all()
     assert exchange._rival is not None
@@ -57,6 +70,16 @@ def answered(exchange: Exchange) -> bytes:
     """What the caller got."""
     written: bytes = exchange.client.transport.written  # type: ignore[attr-defined]
     return written
+
+
+async def test_no_hedge_is_sent_for_an_answer_that_only_waits_to_be_read(stage: Stage) -> None:
+    exchange, _ = await asked(stage)
+    assert exchange.connection is not None
+    prepare_hedging(exchange)
+    exchange.connection._poll = cast(Any, Readable())
+    exchange.hedge()
+    assert exchange._rival is None
+    assert stage.upstream.ledger.hedges == 0
 
 
 async def test_a_hedge_that_wins_leaves_no_attempt_behind(stage: Stage) -> None:
@@ -80,12 +103,7 @@ async def test_the_first_one_fails_while_the_hedge_is_under_way(stage: Stage) ->
 
 async def test_a_hedge_that_is_refused_after_the_answer_changes_nothing(stage: Stage) -> None:
     exchange, _ = await asked(stage)
-    hedging = exchange.route.hedging
-    assert hedging is not None
-    for _ in range(200):
-        hedging.on_latency(1_000_000)
-        hedging.on_request(perf_counter_ns())
-    hedging.delay_ns(perf_counter_ns() + SECOND)
+    prepare_hedging(exchange)
     exchange.hedge()
     await turns()
     transport_of(exchange.connection).protocol.data_received(OK)

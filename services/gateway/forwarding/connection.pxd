@@ -37,6 +37,7 @@ cdef class UpstreamConnection:
     cpdef object send(self, Exchange receiver, bytes data, bint complete, long long now_ns)
     cpdef object send_more(self, bytes data, bint complete)
     cpdef object abandon(self)
+    cpdef bint answer_is_here(self)
     cpdef bint stale(self)
     cpdef object close(self)
     @cython.locals(phase=int)

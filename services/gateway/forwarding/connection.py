@@ -137,8 +137,15 @@ class UpstreamConnection:
         if self.transport is not None:
             self.transport.abort()
 
+    def answer_is_here(self) -> bool:
+        """Whether part of the answer, or the connection's end, waits for us to read it."""
+        return self.transport is not None and (self.first_byte_ns != 0 or self._has_unread())
+
     def stale(self) -> bool:
-        """Whether something, which can only be its end, has arrived that the event loop has not told yet."""
+        """Whether an idle connection has ended, which the event loop has not told yet."""
+        return self._has_unread()
+
+    def _has_unread(self) -> bool:
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)

@@ -25,6 +25,7 @@ cdef class CircuitBreaker:
 
     cpdef bint allows(self, long long now)
     cpdef long long on_start(self, long long now)
+    cpdef object went_well(self, long long now, long long token)
     @cython.locals(attempts="long long", failures="long long")
     cpdef object on_result(self, long long now, long long token, object outcome)
     cdef object _on_probe(self, long long now, long long token, object outcome)

@@ -108,6 +108,13 @@ class CircuitBreaker:
         self._probes[self._last_token] = now
         return self._last_token
 
+    def went_well(self, now: int, token: int) -> str | None:
+        """An attempt ended with `OK`: what `on_result` says of it, for most of all attempts in fewer steps."""
+        if token != self._token or now >= self._slice_ends_ns:
+            return self.on_result(now, token, OK)
+        self._slice_attempts += 1
+        return None
+
     def on_result(self, now: int, token: int, outcome: Outcome) -> str | None:
         """An attempt ended. Returns a sentence for the log when that changed the state."""
         if token != self._token:

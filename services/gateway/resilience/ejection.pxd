@@ -16,6 +16,7 @@ cdef class _Record:
 
     cpdef object start_afresh(self)
     cpdef object start_interval(self)
+    cpdef object went_well(self, long long latency_ns)
 
 
 @cython.final
@@ -26,5 +27,7 @@ cdef class OutlierDetector:
     cdef public dict _records
     cdef public object _rule
 
+    @cython.locals(record=_Record)
+    cpdef object went_well(self, str endpoint_id, long long latency_ns)
     @cython.locals(record=_Record)
     cpdef object on_result(self, str endpoint_id, long long now, object outcome, long long latency_ns)

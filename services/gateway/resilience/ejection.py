@@ -91,6 +91,11 @@ class _Record:
         self.failures = 0
         self.log_latency = 0.0  # the sum of the logarithms of successes' nanoseconds
 
+    def went_well(self, latency_ns: int) -> None:
+        self.successes += 1
+        self.gateway_error_run = self.error_run = 0
+        self.log_latency += log(latency_ns + 1)
+
     @property
     def requests(self) -> int:
         return self.successes + self.failures
@@ -127,15 +132,19 @@ class OutlierDetector:
         """The set has changed: who stays keeps their record, who leaves is forgotten."""
         self._records = {one: self._records.get(one) or _Record(one) for one in endpoint_ids}
 
+    def went_well(self, endpoint_id: str, latency_ns: int) -> None:
+        """An attempt ended with `OK`: as `on_result`, in fewer steps."""
+        record = self._records.get(endpoint_id)
+        if record is not None and not record.ejected_until:
+            record.went_well(latency_ns)
+
     def on_result(self, endpoint_id: str, now: int, outcome: Outcome, latency_ns: int) -> Change | None:
         """Take note of how an attempt ended, `latency_ns` after it began (only successes' latency is used)."""
         record = self._records.get(endpoint_id)
         if record is None or record.ejected_until:
             return None  # what was under way when the replica left says nothing new
         if outcome is OK:
-            record.successes += 1
-            record.gateway_error_run = record.error_run = 0
-            record.log_latency += log(latency_ns + 1)
+            record.went_well(latency_ns)
             return None
         if outcome < SERVER_ERROR:
             return None  # nothing that would tell of the replica

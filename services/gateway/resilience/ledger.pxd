@@ -13,4 +13,5 @@ cdef class Ledger:
     cpdef object first(self)
     cpdef object retry(self)
     cpdef object hedge(self)
+    cpdef object went_well(self)
     cpdef object ended(self, object outcome)

@@ -90,6 +90,11 @@ class Ledger:
         self.hedges += 1
         self.in_flight += 1
 
+    def went_well(self) -> None:
+        """An attempt is over: `ended` with `OK`."""
+        self.in_flight -= 1
+        self._ended[0] += 1
+
     def ended(self, outcome: Outcome) -> None:
         """An attempt is over."""
         self.in_flight -= 1

@@ -29,6 +29,7 @@ cdef class Upstream:
     cdef public ConcurrencyLimiter limiter
     cdef public OutlierDetector _detector
 
+    cpdef object went_well(self, Pool pool, long long token, long long now_ns, long long latency_ns)
     @cython.locals(endpoint=Endpoint)
     cpdef object ended(self, Pool pool, long long token, long long now_ns, long long latency_ns, object outcome)
     cpdef object reported(self, Pool pool, bytes load, long long now_ns)

@@ -191,6 +191,15 @@ class Upstream:
 
     # Attempts
 
+    def went_well(self, pool: Pool, token: int, now_ns: int, latency_ns: int) -> None:
+        """An attempt is over with a whole answer below 500: `ended` with `OK`, in fewer steps."""
+        self.ledger.went_well()
+        pool.endpoint.ended(now_ns, latency_ns, True)
+        change = pool.breaker.went_well(now_ns, token)
+        if change is not None:
+            self._circuit_changed(pool, change, now_ns)
+        self._detector.went_well(pool.address, latency_ns)
+
     def ended(self, pool: Pool, token: int, now_ns: int, latency_ns: int, outcome: Outcome) -> None:
         """An attempt is over."""
         self.ledger.ended(outcome)
@@ -201,13 +210,16 @@ class Upstream:
             endpoint.ended(now_ns, latency_ns, outcome < SERVER_ERROR)
         change = pool.breaker.on_result(now_ns, token, outcome)
         if change is not None:
-            log.warning("%s %s: %s", self.name, pool.address, change)
-            self.refresh(now_ns)
+            self._circuit_changed(pool, change, now_ns)
         ejection = self._detector.on_result(pool.address, now_ns, outcome, latency_ns)
         if ejection is not None:
             self._tell((ejection,), now_ns)
         if outcome == REFUSED:
             self._refused(endpoint, now_ns)
+
+    def _circuit_changed(self, pool: Pool, change: str, now_ns: int) -> None:
+        log.warning("%s %s: %s", self.name, pool.address, change)
+        self.refresh(now_ns)
 
     def _tell(self, changes: Iterable[Change], now_ns: int) -> None:
         for change in changes:

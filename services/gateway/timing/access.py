@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A supervisor asks several times a second; its questions would drown everyone else's.
 _UNTOLD = frozenset({"/livez", "/readyz"})
+_MOST_WAITING = 64
+"""A tenth of a second's requests at once would hold up those that are under way by some milliseconds."""
 
 
 class AccessLog:
@@ -25,6 +27,8 @@ class AccessLog:
         """A request is over."""
         if exchange.template not in _UNTOLD:
             self._waiting.append(exchange)
+            if len(self._waiting) >= _MOST_WAITING:
+                self.flush()
 
     def rejected(self, problem: "Problem", request_id: bytes) -> None:
         """Bytes that were no request."""
