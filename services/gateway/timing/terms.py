@@ -1,0 +1,207 @@
+"""Where the time of one request went at the gateway: components and terms, exact in integer nanoseconds. Pure.
+
+    response time = processing + network + system      the source formula
+    G = queue + pre + pool_wait + connect + (S + R) + body + wake + post
+
+G runs from the request's first bytes to its last answer bytes at the transport, S is what the service says of
+its own time, R what is left between our write and its first byte. Every instant of G belongs to exactly one
+component, so that the sum is exact whatever the readings are, and no component is negative.
+
+processing    `pre` our own work before an attempt's write, `post` that after the answer; the service's processing
+network       `connect`, `body` (first to last byte of the answer), `wire` (R up to the connection's fastest round
+              trip), `upload` (waiting for the caller's bytes); the service's network
+system        `queue`, `pool_wait` (a place, a connection, another caller's fetch), `backoff` between attempts,
+              `hedge_wait` before the hedge that won, `beyond` (R beyond the network), `wake`; the service's waits
+
+Of several attempts those on the critical path count: the one that ended the waiting, and before it whatever
+ended last before it was sent.
+
+A service that says nothing of itself, or nothing readable, has S = 0: all that is not the network is then
+`beyond`, a wait that nobody explains. One that claims more than the time that passed is believed in its
+proportions only: its terms are scaled down to that time. While a body was still being uploaded, its waits and
+the upload are one and the same, and count as the upload.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from services.gateway.resilience.ledger import HEDGE_LOSER
+from services.gateway.timing.finished import FIRST, HEDGE, RETRY, Attempt, FinishedRequest
+from shared.telemetry.terms import Latency, ServiceTerms
+
+# What the time before an attempt was spent on: choosing a replica and composing the request, or waiting.
+_BEFORE: Final = {FIRST: "pre", RETRY: "backoff", HEDGE: "hedge_wait"}
+
+
+def terms_of(
+    received: int,
+    started: int,
+    ready: int,
+    slot: int,
+    sent: int,
+    first_byte: int,
+    last_byte: int,
+    resumed: int,
+    done: int,
+    processing: int,
+    network: int,
+    system: int,
+    min_rtt: int,
+) -> tuple[int, int, int]:
+    """Processing, network and system (ns) of an ordinary request: one attempt, on an open connection, answered.
+
+    `processing`, `network` and `system` are the service's own, 0 when it said nothing. Everything else is a
+    reading; where two are the same instant, pass it twice. The same as `components_of`, for a twentieth of its cost.
+    """
+    if not received <= started <= ready <= slot <= sent <= first_byte <= last_byte <= resumed <= done:
+        said = ServiceTerms(system, 0, 0, processing, 0, 0, network)
+        attempt = Attempt(FIRST, slot, 0, sent, first_byte, last_byte, resumed, min_rtt, said)
+        return components_of(
+            FinishedRequest(received, started, ready, 0, slot, resumed, done, (attempt,))
+        ).latency
+    beyond = first_byte - sent - processing - network - system
+    if beyond < 0:
+        processing, network, system = believed(processing, network, system, first_byte - sent)
+        beyond = 0
+    wire = min_rtt if min_rtt < beyond else beyond
+    return (
+        processing + ready - started + sent - slot + done - resumed,
+        network + wire + last_byte - first_byte,
+        system + started - received + slot - ready + beyond - wire + resumed - last_byte,
+    )
+
+
+class Components(NamedTuple):
+    """Every component of one request, or of one attempt, in ns; they add up to its duration."""
+
+    queue: int = 0
+    pre: int = 0
+    upload: int = 0
+    pool_wait: int = 0
+    backoff: int = 0
+    hedge_wait: int = 0
+    connect: int = 0
+    service_processing: int = 0
+    service_network: int = 0
+    service_system: int = 0
+    wire: int = 0
+    beyond: int = 0
+    body: int = 0
+    wake: int = 0
+    post: int = 0
+
+    @property
+    def latency(self) -> Latency:
+        """The three terms."""
+        return Latency(
+            self.pre + self.service_processing + self.post,
+            self.upload + self.connect + self.service_network + self.wire + self.body,
+            self.queue
+            + self.pool_wait
+            + self.backoff
+            + self.hedge_wait
+            + self.service_system
+            + self.beyond
+            + self.wake,
+        )
+
+
+def components_of(request: FinishedRequest) -> Components:
+    """Every component of a request, whatever its end. They add up to `total_ns`; the terms are `.latency`."""
+    account = _Account(request.received_ns, request.done_ns)
+    account.until(request.started_ns, "queue")
+    account.until(request.ready_ns or request.done_ns, "pre")
+    slot, uploaded = request.slot_ns, request.uploaded_ns
+    if not slot or uploaded <= slot:  # else the body was streamed, and nothing waited for its end
+        account.until(uploaded, "upload")
+    # What got no attempt waited for one until the end of its wait, whatever that was.
+    account.until(slot if request.attempts else request.resumed_ns or request.done_ns, "pool_wait")
+    for attempt in critical_path(request.attempts):
+        account.until(attempt.asked_ns, _BEFORE[attempt.kind])
+        _book(account, attempt, uploaded)
+    account.until(request.resumed_ns, "wake")
+    account.until(request.done_ns, "post")
+    return Components(**account.booked)
+
+
+def attempt_components(attempt: Attempt, uploaded_ns: int = 0) -> Components:
+    """The components of one attempt by itself; they add up to the time from `asked_ns` to `ended_ns`."""
+    account = _Account(attempt.asked_ns, attempt.ended_ns)
+    _book(account, attempt, uploaded_ns)
+    account.until(attempt.ended_ns, "post")
+    return Components(**account.booked)
+
+
+def critical_path(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The attempts whose time the request took, in order; the others ran beside them."""
+    if not attempts:
+        return []
+    last = max(
+        range(len(attempts)), key=lambda at: (attempts[at].outcome != HEDGE_LOSER, attempts[at].ended_ns)
+    )
+    path = [last]
+    while before := [at for at in range(path[0]) if attempts[at].ended_ns <= attempts[path[0]].asked_ns]:
+        path.insert(0, max(before, key=lambda at: attempts[at].ended_ns))
+    return [attempts[at] for at in path]
+
+
+def believed(processing: int, network: int, system: int, passed_ns: int) -> tuple[int, int, int]:
+    """A service's terms that claim more than the time that passed, scaled down to it; the sum is exact."""
+    claimed = processing + network + system
+    processing = processing * passed_ns // claimed
+    network = network * passed_ns // claimed
+    return processing, network, passed_ns - processing - network
+
+
+class _Account:
+    """Books the time between two readings, instant after instant: what is behind `_at` is booked already."""
+
+    __slots__ = ("_at", "_end", "booked")
+
+    def __init__(self, begin_ns: int, end_ns: int) -> None:
+        self._at = begin_ns
+        self._end = end_ns
+        self.booked = dict.fromkeys(Components._fields, 0)
+
+    def until(self, reading_ns: int, component: str) -> None:
+        """Book what lies before a reading; nothing, if it never happened or is booked already."""
+        self.booked[component] += self._pass(reading_ns)
+
+    def service(self, reading_ns: int, attempt: Attempt, overlap_ns: int) -> None:
+        """Book the wait for an answer. For `overlap_ns` before it the service had waited for the body as well."""
+        passed_ns = self._pass(reading_ns)
+        processing, network, system = attempt.terms.latency if attempt.terms is not None else (0, 0, 0)
+        excess = processing + network + system - passed_ns
+        if excess > 0 and overlap_ns:
+            system -= min(system, overlap_ns, excess)
+        beyond = passed_ns - processing - network - system
+        if beyond < 0:
+            processing, network, system = believed(processing, network, system, passed_ns)
+            beyond = 0
+        wire = min(beyond, attempt.min_rtt_ns)
+        self.booked["service_processing"] += processing
+        self.booked["service_network"] += network
+        self.booked["service_system"] += system
+        self.booked["wire"] += wire
+        self.booked["beyond"] += beyond - wire
+
+    def _pass(self, reading_ns: int) -> int:
+        passed_ns = max(0, min(reading_ns, self._end) - self._at)
+        self._at += passed_ns
+        return passed_ns
+
+
+def _book(account: _Account, attempt: Attempt, uploaded_ns: int) -> None:
+    """Book one attempt, up to the last byte of its answer, or to its end without one."""
+    if not attempt.sent_ns:
+        account.until(attempt.ended_ns, "connect")
+        return
+    account.until(attempt.connected_ns, "connect")
+    account.until(attempt.sent_ns, "pre")
+    answered_ns = attempt.first_byte_ns or attempt.ended_ns
+    overlap_ns = max(0, min(uploaded_ns, answered_ns) - attempt.sent_ns)
+    if overlap_ns:
+        account.until(attempt.sent_ns + overlap_ns, "upload")
+    account.service(answered_ns, attempt, overlap_ns)
+    if attempt.first_byte_ns:
+        account.until(attempt.last_byte_ns or attempt.ended_ns, "body")
