@@ -15,7 +15,7 @@ cdef class AnswerHead:
 
 
 @cython.locals(
-    first=bytes, header=bytes, status=long, http10=bint, status_line=bytes, passed=list, found=dict,
+    lines=list, first=bytes, status=long, http10=bint, status_line=bytes, passed=list, found=dict,
     reader=LineReader, known=dict, line=bytes, length="long long", bodiless=bint, close=bint, onward=bytes,
 )
 cpdef AnswerHead parse_answer_head(bytes block, bint is_head)

@@ -80,14 +80,16 @@ def parse_answer_head(block: bytes, is_head: bool) -> AnswerHead:
 
     Raises `BadAnswerError`.
     """
-    first, _, header = block.partition(b"\r\n")
+    lines = block.split(b"\r\n")
+    first = lines[0]
+    del lines[0]
     status, http10, status_line = _status_lines.get(first) or _learn_status_line(first)
     passed: list[bytes] = []
     found: dict[bytes, bytes] = {}
     reader = READER
     known = reader.known
     try:
-        for line in header.split(b"\r\n") if header else ():
+        for line in lines:
             verdict = known.get(line) or reader.learn(line)
             if verdict is PASS:
                 passed.append(line)

@@ -24,10 +24,12 @@ cdef class RequestHead:
     cdef public RequestFields fields
 
 
-@cython.locals(first=bytes, header=bytes, fields=RequestFields)
+@cython.locals(
+    lines=list, first=bytes, parts=list, method=bytes, target=bytes, minor=bytes, http10=bint, fields=RequestFields
+)
 cpdef RequestHead parse_request_head(bytes block)
 
 @cython.locals(reader=LineReader, known=dict, passed=list, found=dict, line=bytes, fields=RequestFields)
-cdef RequestFields _parse_fields(bytes header)
+cdef RequestFields _parse_fields(list lines)
 
 cdef bytes _onward(RequestFields fields)
