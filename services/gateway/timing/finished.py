@@ -30,7 +30,8 @@ class Attempt(NamedTuple):
     ended         the attempt was booked, however it ended
 
     `min_rtt_ns` is the connection's round trip at its fastest, 0 when unknown; `terms` what the service said of its
-    own time. `reason` says why this replica, among so many `candidates`, as far as somebody asked.
+    own time. `span_id` is the one it was told to continue, 0 when nothing was sent. `reason` says why this replica,
+    among so many `candidates`, as far as somebody asked.
     """
 
     kind: AttemptKind
@@ -65,7 +66,8 @@ class FinishedRequest(NamedTuple):
     done          just before the last bytes of the answer were handed to the transport, or it was given up
 
     `offset_ns` is the wall clock minus the monotonic one. `kept` says why it is remembered (`timing.keeping`).
-    `path` has no query; `template` is the route's, empty when there was none; `error` the problem's code.
+    `path` is the caller's, without a query, `target` what the replicas were asked for; `template` is the route's,
+    empty when there was none; `error` the problem's code.
     """
 
     received_ns: int
@@ -84,6 +86,7 @@ class FinishedRequest(NamedTuple):
     kept: str = ""
     method: bytes = b"GET"
     path: bytes = b"/"
+    target: bytes = b"/"
     http10: bool = False
     request_id: bytes = b""
     template: str = ""
