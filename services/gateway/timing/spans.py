@@ -5,7 +5,7 @@ HTTP conventions; besides them `crm.latency.*` holds the terms of the span's own
 they are made of, and `crm.service.*` what the replica said of its own time, as it said it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from opentelemetry.trace import SpanKind
@@ -71,14 +71,16 @@ def spans_of(request: FinishedRequest, components: Components | None = None) -> 
 def _server_span(request: FinishedRequest, components: Components) -> SpanRecord:
     template = request.template
     attributes: Attributes = {
-        **_method(request),
+        "http.request.method": _METHODS.get(request.method, "_OTHER"),
         "url.scheme": "http",
         "url.path": plain_path(request.path.decode("latin-1")),
         "network.protocol.version": "1.0" if request.http10 else "1.1",
         "crm.request.id": request.request_id.decode("latin-1"),
         "crm.trace.kept": request.kept,
-        **_latency_attributes(components),
     }
+    _add_latency(attributes, components)
+    if request.method not in _METHODS:
+        attributes["http.request.method_original"] = request.method.decode("latin-1")[:32]
     if template:
         attributes["http.route"] = template
     if request.upstream:
@@ -109,8 +111,8 @@ def _server_span(request: FinishedRequest, components: Components) -> SpanRecord
 def _attempt_span(request: FinishedRequest, attempt: Attempt, number: int, counted: bool) -> SpanRecord:
     offset_ns = request.offset_ns
     attributes: Attributes = {
-        **_method(request),
-        "url.full": plain_url(f"http://{attempt.host}:{attempt.port}{request.target.decode('latin-1')}"),
+        "http.request.method": _METHODS.get(request.method, "_OTHER"),
+        "url.full": _url(attempt, request.target.decode("latin-1")),
         "server.address": attempt.host,
         "server.port": attempt.port,
         "url.template": request.template,
@@ -119,9 +121,9 @@ def _attempt_span(request: FinishedRequest, attempt: Attempt, number: int, count
         "crm.attempt.outcome": attempt.outcome.label,
         "crm.attempt.counted": counted,
         "crm.connection.reused": attempt.sent_ns != 0 and attempt.connected_ns == 0,
-        **_latency_attributes(attempt_components(attempt, request.uploaded_ns)),
-        **_service_attributes(attempt),
     }
+    _add_latency(attributes, attempt_components(attempt, request.uploaded_ns))
+    _add_service(attributes, attempt)
     if number:
         attributes["http.request.resend_count"] = number
     if attempt.status:
@@ -146,14 +148,9 @@ def _attempt_span(request: FinishedRequest, attempt: Attempt, number: int, count
     )
 
 
-def _method(request: FinishedRequest) -> Attributes:
-    known = _METHODS.get(request.method)
-    if known is not None:
-        return {"http.request.method": known}
-    return {
-        "http.request.method": "_OTHER",
-        "http.request.method_original": request.method.decode("latin-1")[:32],
-    }
+def _url(attempt: Attempt, target: str) -> str:
+    host = f"http://{attempt.host}:{attempt.port}"
+    return plain_url(host + target) if "?" in target else host + plain_path(target)
 
 
 def _name(request: FinishedRequest) -> str:
@@ -161,33 +158,32 @@ def _name(request: FinishedRequest) -> str:
     return f"{method} {request.template}" if request.template else method
 
 
-def _latency_attributes(components: Components) -> Attributes:
+def _add_latency(attributes: Attributes, components: Components) -> None:
     """The terms, and those components that are not 0."""
     latency = components.latency
-    attributes: Attributes = {
-        "crm.latency.processing_ns": latency.processing_ns,
-        "crm.latency.network_ns": latency.network_ns,
-        "crm.latency.system_ns": latency.system_ns,
-        "crm.latency.total_ns": latency.total_ns,
-        "crm.latency.dominant": latency.dominant,
-    }
+    processing_ns, network_ns, system_ns = latency
+    attributes["crm.latency.processing_ns"] = processing_ns
+    attributes["crm.latency.network_ns"] = network_ns
+    attributes["crm.latency.system_ns"] = system_ns
+    attributes["crm.latency.total_ns"] = processing_ns + network_ns + system_ns
+    attributes["crm.latency.dominant"] = latency.dominant
     for name, value in zip(_COMPONENTS, components, strict=True):
         if value:
             attributes[name] = value
-    return attributes
 
 
-def _service_attributes(attempt: Attempt) -> Attributes:
+def _add_service(attributes: Attributes, attempt: Attempt) -> None:
     """What the replica said of its own time, and what is to be thought of it."""
     if attempt.terms is None:
-        if not attempt.first_byte_ns:
-            return {}
-        return {"crm.service.terms": "malformed" if attempt.malformed_terms else "missing"}
+        if attempt.first_byte_ns:
+            attributes["crm.service.terms"] = "malformed" if attempt.malformed_terms else "missing"
+        return
+    told: Sequence[int] = attempt.terms
     passed_ns = attempt.first_byte_ns - attempt.sent_ns
-    told = (min(value, _LARGEST) for value in attempt.terms)
-    attributes: Attributes = dict(zip(_SERVICE, told, strict=True))
-    attributes["crm.service.terms"] = "told" if attempt.terms.total_ns <= passed_ns else "overstated"
-    return attributes
+    attributes["crm.service.terms"] = "told" if sum(told) <= passed_ns else "overstated"
+    if max(told) > _LARGEST:
+        told = [min(value, _LARGEST) for value in told]
+    attributes.update(zip(_SERVICE, told, strict=True))
 
 
 def _decisions(request: FinishedRequest) -> Iterator[SpanEvent]:

@@ -121,7 +121,7 @@ def components_of(request: FinishedRequest) -> Components:
         _book(account, attempt, uploaded)
     account.until(request.resumed_ns, "wake")
     account.until(request.done_ns, "post")
-    return Components(**account.booked)
+    return Components(*account.booked.values())
 
 
 def attempt_components(attempt: Attempt, uploaded_ns: int = 0) -> Components:
@@ -129,13 +129,13 @@ def attempt_components(attempt: Attempt, uploaded_ns: int = 0) -> Components:
     account = _Account(attempt.asked_ns, attempt.ended_ns)
     _book(account, attempt, uploaded_ns)
     account.until(attempt.ended_ns, "post")
-    return Components(**account.booked)
+    return Components(*account.booked.values())
 
 
 def critical_path(attempts: Sequence[Attempt]) -> list[Attempt]:
     """The attempts whose time the request took, in order; the others ran beside them."""
-    if not attempts:
-        return []
+    if len(attempts) < 2:
+        return list(attempts)
     last = max(
         range(len(attempts)), key=lambda at: (attempts[at].outcome != HEDGE_LOSER, attempts[at].ended_ns)
     )
@@ -153,6 +153,9 @@ def believed(processing: int, network: int, system: int, passed_ns: int) -> tupl
     return processing, network, passed_ns - processing - network
 
 
+_NOTHING: Final = dict.fromkeys(Components._fields, 0)
+
+
 class _Account:
     """Books the time between two readings, instant after instant: what is behind `_at` is booked already."""
 
@@ -161,11 +164,12 @@ class _Account:
     def __init__(self, begin_ns: int, end_ns: int) -> None:
         self._at = begin_ns
         self._end = end_ns
-        self.booked = dict.fromkeys(Components._fields, 0)
+        self.booked = _NOTHING.copy()
 
     def until(self, reading_ns: int, component: str) -> None:
         """Book what lies before a reading; nothing, if it never happened or is booked already."""
-        self.booked[component] += self._pass(reading_ns)
+        if reading_ns > self._at:
+            self.booked[component] += self._pass(reading_ns)
 
     def service(self, reading_ns: int, attempt: Attempt, overlap_ns: int) -> None:
         """Book the wait for an answer. For `overlap_ns` before it the service had waited for the body as well."""
@@ -179,16 +183,16 @@ class _Account:
             processing, network, system = believed(processing, network, system, passed_ns)
             beyond = 0
         wire = min(beyond, attempt.min_rtt_ns)
-        self.booked["service_processing"] += processing
-        self.booked["service_network"] += network
-        self.booked["service_system"] += system
-        self.booked["wire"] += wire
-        self.booked["beyond"] += beyond - wire
+        booked = self.booked
+        booked["service_processing"] += processing
+        booked["service_network"] += network
+        booked["service_system"] += system
+        booked["wire"] += wire
+        booked["beyond"] += beyond - wire
 
     def _pass(self, reading_ns: int) -> int:
-        passed_ns = max(0, min(reading_ns, self._end) - self._at)
-        self._at += passed_ns
-        return passed_ns
+        begin_ns, self._at = self._at, max(self._at, min(reading_ns, self._end))
+        return self._at - begin_ns
 
 
 def _book(account: _Account, attempt: Attempt, uploaded_ns: int) -> None:
