@@ -45,6 +45,10 @@ missing identity-private-key.pem && openssl genpkey -algorithm ed25519 | keep id
 missing identity-public-key.pem \
     && openssl pkey -in "$secrets/identity-private-key.pem" -pubout | keep identity-public-key.pem
 
+# For observability.yaml: Prometheus asks the gateway's admin API, and you enter Grafana.
+missing gateway-admin-key && random_hex | keep gateway-admin-key
+missing grafana-password && random_hex | keep grafana-password
+
 # The key for the caller; the gateway gets no more than its digest.
 if missing api-key; then
     random="$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '=\n')"

@@ -41,7 +41,7 @@ def containers(document: dict[str, Any]) -> Containers:
 
 
 def test_compose_accepts_the_file() -> None:
-    command = _compose_command()
+    command = compose_command()
     if command is None:
         pytest.skip("neither `docker compose` nor `docker-compose` is installed")
     answer = subprocess.run(
@@ -199,7 +199,7 @@ def test_the_gateway_serves_what_make_run_serves(tmp_path: Path) -> None:
 
 
 def test_the_example_environment_names_every_variable() -> None:
-    text = (COMPOSE / "compose.yaml").read_text()
+    text = "".join((COMPOSE / name).read_text() for name in ("compose.yaml", "observability.yaml"))
     used = set(re.findall(r"\$\{(\w+)", text))
     defined = re.findall(r"^(\w+)=", (COMPOSE / ".env.example").read_text(), re.MULTILINE)
     assert set(defined) == used | {"COMPOSE_PROJECT_NAME"}
@@ -251,7 +251,7 @@ def test_the_entry_point_becomes_the_service(arguments: list[str], tmp_path: Pat
     assert output.split() == [str(process.pid), "-m", "services.customers", *arguments]
 
 
-def _compose_command() -> list[str] | None:
+def compose_command() -> list[str] | None:
     """The installed form of Compose, if any; neither needs an engine to check a file."""
     if shutil.which("docker"):
         answer = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)

@@ -45,9 +45,9 @@ def server() -> Iterator[PostgresServer]:
 
 def test_every_secret_is_made_for_its_owner_only(deployment: Path) -> None:
     files = {path.name: path for path in (deployment / "secrets").iterdir()}
-    named = (COMPOSE / "compose.yaml").read_text()
+    named = "".join((COMPOSE / name).read_text() for name in ("compose.yaml", "observability.yaml"))
     assert all(f"./secrets/{name}}}" in named for name in set(files) - {"api-key"})
-    assert len(files) == 14
+    assert len(files) == 16
     assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
     assert stat.S_IMODE((deployment / "secrets").stat().st_mode) == 0o700
     settings = dict(line.split("=") for line in (deployment / ".env").read_text().splitlines() if "=" in line)
