@@ -5,6 +5,7 @@ explain    the pipeline run dry, in a worker
 sums       what all workers together know
 schemas    the admin API's documents
 api        the admin API, in the parent, on a port of its own
+traces     its part that shows traces; `trace_schemas` are their documents
 errors     its errors as problems
 serving    its server
 """
