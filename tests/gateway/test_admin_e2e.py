@@ -50,6 +50,7 @@ async def test_the_api_is_documented(house: Operated) -> None:
     document = (await house.admin.get("openapi.json")).json()
     assert {path.removeprefix("/admin/") for path in document["paths"]} == {
         *("routes", "upstreams", "upstreams/{name}", "ledger", "workers", "explain", "reload"),
+        *("traces", "traces/{trace_id}", "traces/recordings"),
         *(f"upstreams/{{name}}/replicas/{{address}}/{action}" for action in ("drain", "undrain", "weight")),
     }
 

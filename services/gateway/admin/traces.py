@@ -30,7 +30,7 @@ async def traces(
     kept: Annotated[schemas.Reason | None, Query(description="Why it is remembered.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> Any:
-    """The requests that are remembered, the newest first: failed, slow, asked for, sampled, and a few others."""
+    """The requests that are remembered, the last to end first: failed, slow, asked for, sampled, and a few others."""
     question = {
         "route": route,
         "min_ms": min_ms,
@@ -40,7 +40,7 @@ async def traces(
         "limit": limit,
     }
     found = _by_worker(await _ask(parent, "traces", question=question))
-    return sorted(found, key=lambda one: -int(one["start_unix_ns"]))[:limit]
+    return sorted(found, key=lambda one: -int(one["start_unix_ns"] + one["total_ns"]))[:limit]
 
 
 @router.get("/recordings", response_model=list[schemas.Recording])

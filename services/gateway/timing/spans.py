@@ -1,8 +1,8 @@
 """The spans of one finished request: SERVER for the gateway's hop, CLIENT for each attempt. Pure.
 
 Made in batches off the requests' path, from what was remembered. Names and attributes are OpenTelemetry's stable
-HTTP conventions; besides them `crm.latency.*` holds the terms of the span's own duration, `crm.component.*` what
-they are made of, and `crm.service.*` what the replica said of its own time, as it said it.
+HTTP conventions; besides them `crm.latency.*` holds the terms of the span's own duration and what they are made
+of, and `crm.service.*` what the replica said of its own time, as it said it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ _METHODS: Final = {
 }
 # Ends that are failures although their status, which may have gone out already, says nothing of it.
 _FAILED: Final = frozenset({"client_left", "cut_short"})
-_COMPONENTS: Final = tuple(f"crm.component.{name}_ns" for name in Components._fields)
+_COMPONENTS: Final = tuple(f"crm.latency.{name}_ns" for name in Components._fields)
 _SERVICE: Final = tuple(
     f"crm.service.{name}_ns"
     for name in (

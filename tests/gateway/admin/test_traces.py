@@ -89,18 +89,18 @@ def request(trace: int, total_ms: int = 1, status: int = 200, begin_ms: int = 1)
     )
 
 
-async def test_the_newest_of_all_workers_first(admin: httpx2.AsyncClient, workers: Workers) -> None:
+async def test_of_all_workers_the_last_to_end_first(admin: httpx2.AsyncClient, workers: Workers) -> None:
     workers.traces[1].take([request(1, begin_ms=1), request(3, begin_ms=3)])
     workers.traces[2].take([request(2, begin_ms=2, total_ms=30), request(4, begin_ms=4, status=500)])
     found = (await admin.get("traces")).json()
-    assert [(one["trace_id"][-1], one["worker"]) for one in found] == [("4", 2), ("3", 1), ("2", 2), ("1", 1)]
-    assert [one["trace_id"][-1] for one in (await admin.get("traces?limit=2")).json()] == ["4", "3"]
+    assert [(one["trace_id"][-1], one["worker"]) for one in found] == [("2", 2), ("4", 2), ("3", 1), ("1", 1)]
+    assert [one["trace_id"][-1] for one in (await admin.get("traces?limit=2")).json()] == ["2", "4"]
     for query, ids in (
         ("min_ms=20", ["2"]),
         ("status=500", ["4"]),
         ("dominant=processing", ["4", "3", "1"]),
         ("dominant=system", ["2"]),
-        ("route=/v1/x&kept=sampled&limit=1", ["4"]),
+        ("route=/v1/x&kept=sampled&limit=1", ["2"]),
         ("route=/v1/y", []),
     ):
         answer = await admin.get(f"traces?{query}")

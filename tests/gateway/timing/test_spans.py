@@ -72,12 +72,12 @@ def test_an_ordinary_request() -> None:
         "crm.latency.system_ns": 863,
         "crm.latency.total_ns": 1_000,
         "crm.latency.dominant": "system",
-        "crm.component.pre_ns": 30,
-        "crm.component.pool_wait_ns": 10,
-        "crm.component.service_processing_ns": 7,
-        "crm.component.service_system_ns": 8,
-        "crm.component.beyond_ns": 845,
-        "crm.component.post_ns": 100,
+        "crm.latency.pre_ns": 30,
+        "crm.latency.pool_wait_ns": 10,
+        "crm.latency.service_processing_ns": 7,
+        "crm.latency.service_system_ns": 8,
+        "crm.latency.beyond_ns": 845,
+        "crm.latency.post_ns": 100,
     }
     assert client[:7] == (TRACE, CLIENT, SERVER, SpanKind.CLIENT, "GET /v1/accounts", WALL + 30, WALL + 990)
     assert attributes(client) == {
@@ -97,11 +97,11 @@ def test_an_ordinary_request() -> None:
         "crm.latency.system_ns": 845 + 8,
         "crm.latency.total_ns": 960,
         "crm.latency.dominant": "system",
-        "crm.component.pre_ns": 10,
-        "crm.component.service_processing_ns": 7,
-        "crm.component.service_system_ns": 8,
-        "crm.component.beyond_ns": 845,
-        "crm.component.post_ns": 90,
+        "crm.latency.pre_ns": 10,
+        "crm.latency.service_processing_ns": 7,
+        "crm.latency.service_system_ns": 8,
+        "crm.latency.beyond_ns": 845,
+        "crm.latency.post_ns": 90,
         "crm.service.terms": "told",
         "crm.service.queue_ns": 1,
         "crm.service.db_wait_ns": 2,
@@ -123,7 +123,7 @@ def test_a_retry_and_its_decision() -> None:
     decision = ("retry", 101, {"crm.retry.reason": "broken, and idempotent"})
     server, first, second = spans_of(told(broken, again, decisions=(decision,)))
     assert server.events == (("retry", WALL + 101, {"crm.retry.reason": "broken, and idempotent"}),)
-    assert attributes(server)["crm.component.backoff_ns"] == 100
+    assert attributes(server)["crm.latency.backoff_ns"] == 100
     assert (first.error, attributes(first)["error.type"]) == ("reset", "broken")
     assert "http.request.resend_count" not in first.attributes
     assert "crm.service.terms" not in first.attributes
@@ -172,7 +172,7 @@ def test_an_attempt_that_was_never_sent_keeps_its_id() -> None:
 def test_a_new_connection() -> None:
     _, client = spans_of(told(asked(connected=35)))
     assert attributes(client)["crm.connection.reused"] is False
-    assert attributes(client)["crm.component.connect_ns"] == 5
+    assert attributes(client)["crm.latency.connect_ns"] == 5
 
 
 @pytest.mark.parametrize(
