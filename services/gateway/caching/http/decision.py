@@ -17,7 +17,7 @@ from services.gateway.caching.http.directives import (
 )
 from services.gateway.caching.http.fields import Fields, read_fields
 from services.gateway.caching.http.freshness import Times, freshness
-from services.gateway.caching.http.keys import parse_vary, select, selecting
+from services.gateway.caching.http.keys import matches, parse_vary, select, selecting
 from services.gateway.caching.http.outcomes import (
     FORWARD,
     SERVE,
@@ -297,7 +297,7 @@ def on_head_answer(
     """What the answer to a HEAD makes of the stored answers that the same GET would have got (RFC 9111, 4.3.5)."""
     if status != 200:
         return ()
-    fitting = [stored for stored in variants if stored.selecting == selecting(stored.vary, request)]
+    fitting = [stored for stored in variants if matches(stored, request)]
     return tuple(
         [
             _renewed(stored, request, answer, head, times, rules)
@@ -319,7 +319,7 @@ def _renewed(
     governed = governing(fields, rules.targets)
     refusal = _why_not(b"GET", request, stored.status, fields, governed, shared=stored.shared)
     plan = _plan(request, stored.status, fields, whole, times, governed, shared=stored.shared, rules=rules)
-    if stored.selecting != selecting(stored.vary, request):
+    if not matches(stored, request):
         # It was stored for another request, whose other fields nobody noted.
         if plan.vary != stored.vary:
             refusal = refusal or _VARIES

@@ -29,6 +29,9 @@ _DIRECTIVE: Final = re.compile(
     rb"(" + TOKEN.pattern + rb")(?:=(?:(" + TOKEN.pattern + rb")|(" + _QUOTED + rb")))?", re.DOTALL
 )
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
+_JUDGED_BY: Final = frozenset(
+    {b"cache-control", b"cdn-cache-control", b"kontor-cache-control", b"date", b"expires", b"vary"}
+)
 _DIGITS: Final = re.compile(rb"[0-9]+")
 
 
@@ -238,11 +241,14 @@ def read_answer(members: Members) -> AnswerDirectives:
 
 
 def _field_names(argument: Argument) -> frozenset[bytes] | None:
-    """The names that a qualified form lists; None when it lists none, or something else."""
+    """The names that a qualified form lists; None when the directive is to hold for all of the answer.
+
+    So it is when it lists none, something else, or a field without which the rest cannot be judged later.
+    """
     if not isinstance(argument, bytes):
         return None
     names = [name for part in argument.split(b",") if (name := part.strip(b" \t").lower())]
-    sound = all(TOKEN.fullmatch(name) for name in names)
+    sound = all(TOKEN.fullmatch(name) and name not in _JUDGED_BY for name in names)
     return frozenset(names) if sound else None
 
 

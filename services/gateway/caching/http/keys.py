@@ -25,9 +25,6 @@ MOST_VARIANTS: Final = 16  # stored answers of one key
 Selecting: TypeAlias = tuple[bytes | None, ...]
 """The values of the fields that `Vary` names, in its order; None for a field that was absent."""
 
-_CASELESS: Final = frozenset({b"accept-charset", b"accept-encoding", b"accept-language"})
-# Kept as a digest: what opens a session need not lie in a cache, which may be written elsewhere.
-_SECRET: Final = frozenset({b"authorization", b"cookie", b"x-api-key"})
 _ESCAPED: Final = re.compile(r"[^!-$&-~]")  # white space, control and percent signs, and what is beyond ASCII
 _LONGEST_REMEMBERED: Final = 256
 
@@ -118,20 +115,39 @@ def normalise(name: bytes, value: bytes) -> bytes:
     `Accept-Encoding` and its kind are lists whose order and case say nothing; of `Accept` only the white space
     is known to say nothing, and of other fields not even that.
     """
-    if name in _SECRET:
-        return blake2b(value, digest_size=32).digest()
-    if name in _CASELESS:
-        return _caseless(value) if len(value) <= _LONGEST_REMEMBERED else _fold(value)
-    if name == b"accept" and b'"' not in value:
-        return b",".join([part.strip(b" \t") for part in value.split(b",")])
-    return value
+    normaliser = _NORMALISERS.get(name)
+    return value if normaliser is None else normaliser(value)
+
+
+def _digest(value: bytes) -> bytes:
+    return blake2b(value, digest_size=32).digest()
+
+
+def _media_types(value: bytes) -> bytes:
+    return value if b'"' in value else b",".join([part.strip(b" \t") for part in value.split(b",")])
 
 
 def _fold(value: bytes) -> bytes:
     return b",".join(sorted(member.replace(b" ", b"").replace(b"\t", b"") for member in tokens(value)))
 
 
-_caseless = lru_cache(maxsize=1024)(_fold)
+_remembered_fold = lru_cache(maxsize=1024)(_fold)
+
+
+def _caseless(value: bytes) -> bytes:
+    return _remembered_fold(value) if len(value) <= _LONGEST_REMEMBERED else _fold(value)
+
+
+_NORMALISERS: Final = {
+    b"accept": _media_types,
+    b"accept-charset": _caseless,
+    b"accept-encoding": _caseless,
+    b"accept-language": _caseless,
+    # What opens a session need not lie in a cache, which may be written elsewhere.
+    b"authorization": _digest,
+    b"cookie": _digest,
+    b"x-api-key": _digest,
+}
 
 
 def select(variants: "Sequence[StoredAnswer]", fields: Fields) -> "StoredAnswer | None":
@@ -140,10 +156,16 @@ def select(variants: "Sequence[StoredAnswer]", fields: Fields) -> "StoredAnswer 
     Where some answers of a target say `Vary` and others do not, the latest that does decides: those without
     it then do not fit, because nobody noted what their requests said.
     """
+    if len(variants) == 1:
+        return variants[0] if matches(variants[0], fields) else None
     varying = [stored for stored in variants if stored.vary]
     fitting = varying or variants
-    matching = [stored for stored in fitting if stored.selecting == selecting(stored.vary, fields)]
-    return max(matching, key=recency, default=None)
+    return max((stored for stored in fitting if matches(stored, fields)), key=recency, default=None)
+
+
+def matches(stored: "StoredAnswer", fields: Fields) -> bool:
+    """Whether a request has the secondary key of a stored answer (RFC 9111, 4.1)."""
+    return not stored.vary or selecting(stored.vary, fields) == stored.selecting
 
 
 def add_variant(

@@ -80,11 +80,13 @@ def why_not(
 
 
 def _why_not_by_request(request: Fields) -> Refusal | None:
-    return None if UNKEYED.isdisjoint(request) else _UNKEYED if has_unkeyed(request) else None
+    return _UNKEYED if has_unkeyed(request) else None
 
 
 def has_unkeyed(request: Fields) -> bool:
     """Whether something in the request that no key holds may decide the answer."""
+    if request.keys().isdisjoint(UNKEYED):
+        return False
     return any(name in request and (name != b"content-length" or request[name] != b"0") for name in UNKEYED)
 
 
