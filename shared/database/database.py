@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import asyncpg
@@ -19,8 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from shared.database.failures import connection_lost, lost_a_race
 from shared.database.read_pool import ReadPool
 from shared.problems import Problem, unavailable
-from shared.telemetry.database import trace_statements, traced
-from shared.telemetry.setup import Telemetry
+from shared.telemetry.database import (
+    DatabaseStatement,
+    in_database,
+    waiting_for_connection,
+    watch_statements,
+)
 
 ResultT = TypeVar("ResultT")
 Work = Callable[[AsyncSession], Awaitable[ResultT]]
@@ -35,10 +39,9 @@ _SERVER_SETTINGS = {"TimeZone": "UTC", "jit": "off", "statement_timeout": "15s",
 class Database:
     """Opened once per process by its composition root. `name` is what traces call it."""
 
-    def __init__(self, url: str, *, name: str, telemetry: Telemetry, reads: int = 8, writes: int = 8) -> None:
+    def __init__(self, url: str, *, name: str, reads: int = 8, writes: int = 8) -> None:
         self._url = url
         self._name = name
-        self._telemetry = telemetry
         self._reads = reads
         self._writes = writes
         self._pool: ReadPool | None = None
@@ -66,7 +69,7 @@ class Database:
             pool_timeout=5,
             connect_args={"server_settings": settings, "timeout": 5},
         )
-        trace_statements(self._engine.sync_engine, self._telemetry, database=self._name)
+        watch_statements(self._engine.sync_engine, database=self._name)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
 
     async def close(self) -> None:
@@ -113,8 +116,10 @@ class Database:
             try:
                 async with self.session() as session:
                     result = await work(session)
+                    await session.flush()
                     committing = True
-                    await session.commit()
+                    with DatabaseStatement("COMMIT", self._name):
+                        await session.commit()
                     return result
             except Exception as error:
                 if committing and connection_lost(error) and not repeatable:
@@ -125,10 +130,18 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A session that rolls back unless its user commits."""
+        """A session that rolls back unless its user commits.
+
+        What its user waits for, unless a statement is in flight, is the session's connection.
+        """
         assert self._sessions is not None, "the database is not open"  # noqa: S101 (a programming error)
-        async with self._sessions() as session:
-            yield session
+        with waiting_for_connection(), ExitStack() as leaving:
+            async with self._sessions() as session:
+                try:
+                    yield session
+                except BaseException:
+                    leaving.enter_context(in_database())  # until it is rolled back
+                    raise
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -142,13 +155,14 @@ class Database:
             await connection.close(timeout=2)
 
     async def _fetch_once(self, summary: str, sql: str, values: Sequence[Any]) -> list[asyncpg.Record]:
-        """Waiting for a connection stays outside of the statement's span: it is our time, not PostgreSQL's."""
+        """Waiting for a connection stays outside of the statement's time: it is ours, not PostgreSQL's."""
         pool = self._pool
         assert pool is not None, "the database is not open"  # noqa: S101 (a programming error)
-        connection = await pool.acquire()
+        with waiting_for_connection():
+            connection = await pool.acquire()
         try:
-            call = connection.fetch(sql, *values)
-            rows: list[asyncpg.Record] = await traced(self._telemetry, summary, self._name, call)
+            with DatabaseStatement(summary, self._name):
+                rows: list[asyncpg.Record] = await connection.fetch(sql, *values)
         except BaseException as error:
             if isinstance(error, asyncpg.PostgresError) and not connection_lost(error):
                 pool.release(connection)

@@ -5,14 +5,17 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from time import time_ns
 
 from fastapi import FastAPI
 
 from shared.database.database import Database
+from shared.events.stream import ChangeStream
 from shared.identity.verifier import IdentityVerifier
 from shared.load.meter import LoadMeter
 from shared.load.middleware import ReportLoad
 from shared.logs.access import log_access
+from shared.logs.formats import Origin
 from shared.resources.cursors import CursorSigner
 from shared.resources.definition import Resource
 from shared.resources.documentation import Endpoint
@@ -26,36 +29,43 @@ from shared.service.health import health_router
 from shared.service.middleware import PROBES, App, HeadAsGet, IdentityGate, RequestIds
 from shared.service.openapi import document_api
 from shared.service.settings import ServiceSettings, read_cursor_key
+from shared.telemetry.driving import time_tasks
 from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry
+from shared.telemetry.stopwatch import LoopWork
 from shared.version import VERSION
 
 _logger = logging.getLogger(__name__)
 
 
-def make_parts(service: Service, settings: ServiceSettings, telemetry: Telemetry) -> Parts:
+def make_parts(service: Service, settings: ServiceSettings) -> Parts:
     """What routes and jobs are built from; nothing connects yet."""
     database = Database(
         settings.database_url.get_secret_value(),
         name=service.name,
-        telemetry=telemetry,
         reads=settings.read_connections,
         writes=settings.write_connections,
     )
     return Parts(settings, database, CursorSigner(read_cursor_key(settings.cursor_key_file)))
 
 
-def create_app(service: Service, settings: ServiceSettings, telemetry: Telemetry) -> App:
-    """The whole application, wrapped from the outside in: request id, span, load, deadline, identity, reads, routes."""
-    parts = make_parts(service, settings, telemetry)
+def create_app(
+    service: Service, settings: ServiceSettings, telemetry: Telemetry, work: LoopWork | None = None
+) -> App:
+    """The whole application, from the outside in: changes, timing and span, request id, load, deadline, identity, reads, routes.
+
+    `work` is what the server's protocol shares with it, where there is a server.
+    """
+    parts = make_parts(service, settings)
     meter = LoadMeter(pool_use=parts.database.reads_in_use)
     verifier = IdentityVerifier(settings.identity_public_key_file.read_bytes(), service.name)
     offers = [(r, Handlers(r, parts.database, parts.signer).endpoints()) for r in service.resources]
     api = _make_api(service, parts, offers, telemetry, meter)
     app: App = DirectReads(api, (endpoint for _, endpoints in offers for endpoint in endpoints))
     app = Deadline(IdentityGate(HeadAsGet(app), verifier))
-    app = ServerSpans(ReportLoad(app, meter), telemetry, served=_log_served, unseen=PROBES)
-    return RequestIds(app)
+    app = RequestIds(ReportLoad(app, meter))
+    app = ServerSpans(app, telemetry, served=_log_served, unseen=PROBES, work=work)
+    return ChangeStream(app, parts.database, verifier)
 
 
 def _make_api(
@@ -69,6 +79,7 @@ def _make_api(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        time_tasks(asyncio.get_running_loop())
         await parts.database.open()
         _settle_garbage_collector()
         async with meter.measuring():
@@ -101,6 +112,8 @@ def _make_api(
 
 
 def _log_served(request: ServedRequest) -> None:
+    trace_id = f"{request.trace_id:032x}" if request.trace_id else None
+    span_id = f"{request.span_id:016x}" if request.trace_id else None
     log_access(
         request.method,
         request.path,
@@ -108,6 +121,9 @@ def _log_served(request: ServedRequest) -> None:
         request.duration_ns,
         route=request.route,
         error=request.error,
+        origin=Origin(time_ns() // 1_000_000, request.request_id, trace_id, span_id),
+        latency=request.terms.latency,
+        components=request.terms._asdict(),
     )
 
 

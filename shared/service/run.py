@@ -11,9 +11,11 @@ import uvicorn
 from shared.logs.setup import configure_logging
 from shared.service.application import create_app, make_parts
 from shared.service.definition import Service
+from shared.service.protocol import timed_by
 from shared.service.settings import ServiceSettings
 from shared.service.sweeping import sweep_idempotency_keys
 from shared.telemetry.setup import Telemetry, configure
+from shared.telemetry.stopwatch import LoopWork
 from shared.version import VERSION
 
 _GRACE_S = 10
@@ -36,9 +38,11 @@ def serve(service: Service, settings: ServiceSettings) -> None:
     # Once drained, uvicorn raises the signal again for whoever handled it before: then it ends us, with 0.
     for signal_number in _STOPS:
         signal.signal(signal_number, _leave)
-    app = create_app(service, settings, _telemetry(service, settings))
+    work = LoopWork()
+    app = create_app(service, settings, _telemetry(service, settings), work)
     uvicorn.run(
         app,
+        http=timed_by(work),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -63,7 +67,7 @@ def work(service: Service, settings: ServiceSettings) -> None:
 
 async def _work(service: Service, settings: ServiceSettings) -> None:
     telemetry = _telemetry(service, settings)
-    parts = make_parts(service, settings, telemetry)
+    parts = make_parts(service, settings)
     await parts.database.open()
     jobs = asyncio.gather(*(job(parts) for job in (*service.jobs, sweep_idempotency_keys)))
     stopping = asyncio.Event()

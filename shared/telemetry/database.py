@@ -1,89 +1,126 @@
-"""CLIENT spans of database statements, under the request's span.
+"""What a request has of the database: time waiting for a connection, time of statements, and a CLIENT span of each.
 
 Only the summary of a statement is recorded (`SELECT accounts`), never its text or its values, by the
-stable semantic conventions for PostgreSQL. A statement outside any recorded span makes none: health
-checks and migrations would be nothing but noise.
+stable semantic conventions for PostgreSQL. Outside a request nothing is timed and nothing recorded: health checks
+and migrations would be nothing but noise.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.trace import SpanKind
+from opentelemetry.util.types import AttributeValue
 
-from shared.telemetry.clock import wall_time
+from shared.telemetry.request import RequestContext, current_request
 from shared.telemetry.server import type_name
-from shared.telemetry.setup import Telemetry
+from shared.telemetry.spans import SpanRecord, new_span_id
 from shared.telemetry.statements import summarize
 
 if TYPE_CHECKING:  # the gateway is installed without SQLAlchemy
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import ExceptionContext
 
-T = TypeVar("T")
-_OPEN_SPANS = "kontor.telemetry.open_spans"
+_OPEN_STATEMENTS = "kontor.telemetry.open_statements"
 
 
-class DatabaseSpan:
-    """One statement; this form records nothing."""
+class DatabaseStatement:
+    """One statement on `database`; `summary` names its operation and table, nothing else.
 
-    __slots__ = ()
+    with DatabaseStatement("SELECT accounts", "customers"):
+        rows = await connection.fetch(…)
+    """
+
+    __slots__ = ("_database", "_request", "_start", "_summary")
+
+    def __init__(self, summary: str, database: str) -> None:
+        self._summary = summary
+        self._database = database
+        self._request = current_request.get()
+        self._start = 0
 
     def __enter__(self) -> Self:
+        request = self._request
+        if request is not None:
+            request.watch.statements += 1
+            if request.recorded:
+                self._start = perf_counter_ns()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave; exceptions go on."""
+        request = self._request
+        if request is not None:
+            request.watch.statements -= 1
+            if request.recorded:
+                self._record(request, error)
+
+    def _record(self, request: RequestContext, error: BaseException | None) -> None:
+        attributes: dict[str, AttributeValue] = {
+            "db.system.name": "postgresql",
+            "db.query.summary": self._summary,
+            "db.namespace": self._database,
+        }
+        if error is not None:
+            attributes["error.type"] = error_type(error)
+        request.spans.append(
+            SpanRecord(
+                request.trace_id,
+                new_span_id(),
+                request.span_id,
+                SpanKind.CLIENT,
+                self._summary,
+                self._start + request.offset_ns,
+                perf_counter_ns() + request.offset_ns,
+                attributes,
+                (),
+                None if error is None else "",
+                request.trace_state,
+            )
+        )
 
 
-class _RecordedDatabaseSpan(DatabaseSpan):
-    __slots__ = ("_span",)
+@contextmanager
+def in_database() -> Iterator[None]:
+    """What the request waits for in here is the database, though no statement of its own shows it."""
+    request = current_request.get()
+    if request is None:
+        yield
+        return
+    request.watch.statements += 1
+    try:
+        yield
+    finally:
+        request.watch.statements -= 1
 
-    def __init__(self, span: Span) -> None:
-        self._span = span
+
+class waiting_for_connection:  # noqa: N801 (used as a function; as a generator it would cost three times as much)
+    """What the request waits for in here, unless a statement is in flight, is a connection to the database."""
+
+    __slots__ = ("_request",)
+
+    def __enter__(self) -> None:
+        request = self._request = current_request.get()
+        if request is not None:
+            request.watch.connections += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _end(self._span, error)
+        if self._request is not None:
+            self._request.watch.connections -= 1
 
 
-_SILENT = DatabaseSpan()
-
-
-def database_span(telemetry: Telemetry, summary: str, *, database: str) -> DatabaseSpan:
-    """The span of one statement on `database`; `summary` names its operation and table, nothing else."""
-    if not telemetry.records_here():
-        return _SILENT
-    return _RecordedDatabaseSpan(_start(telemetry, summary, database))
-
-
-def traced(telemetry: Telemetry, summary: str, database: str, call: Awaitable[T]) -> Awaitable[T]:
-    """The call's result, timed as one statement: `await traced(…, connection.fetch(…))`.
-
-    When nothing is recorded this is the very awaitable that was given, with no layer around it.
-    """
-    if not telemetry.records_here():
-        return call
-    return _timed(telemetry, summary, database, call)
-
-
-def trace_statements(engine: "Engine", telemetry: Telemetry, *, database: str) -> None:
-    """Give each statement of the engine a span; of an AsyncEngine pass its `sync_engine`.
-
-    Without an endpoint no hook is registered.
-    """
-    if not telemetry.recording:
-        return
+def watch_statements(engine: "Engine", *, database: str) -> None:
+    """Time and record each statement of the engine; of an AsyncEngine pass its `sync_engine`."""
     from sqlalchemy import event  # noqa: PLC0415 - the gateway is installed without SQLAlchemy
 
-    def started(connection: "Connection", _cursor: Any, statement: str, *_: Any) -> None:
-        recorded = telemetry.records_here()
-        span = _start(telemetry, summarize(statement), database) if recorded else None
-        connection.info.setdefault(_OPEN_SPANS, []).append(span)
+    def started(connection: "Connection", _cursor: Any, text: str, *_: Any) -> None:
+        statement = DatabaseStatement(summarize(text), database)
+        connection.info.setdefault(_OPEN_STATEMENTS, []).append(statement.__enter__())
 
     def finished(connection: "Connection", *_: Any) -> None:
         _end_newest(connection, None)
@@ -108,28 +145,7 @@ def error_type(error: BaseException) -> str:
     return type_name(error)
 
 
-async def _timed(telemetry: Telemetry, summary: str, database: str, call: Awaitable[T]) -> T:
-    with _RecordedDatabaseSpan(_start(telemetry, summary, database)):
-        return await call
-
-
-def _start(telemetry: Telemetry, summary: str, database: str) -> Span:
-    return telemetry.start_span(
-        summary,
-        SpanKind.CLIENT,
-        {"db.system.name": "postgresql", "db.query.summary": summary, "db.namespace": database},
-        start_time=wall_time(perf_counter_ns()),
-    )
-
-
-def _end(span: Span, error: BaseException | None) -> None:
-    if error is not None:
-        span.set_attribute("error.type", error_type(error))
-        span.set_status(StatusCode.ERROR)
-    span.end(wall_time(perf_counter_ns()))
-
-
 def _end_newest(connection: "Connection", error: BaseException | None) -> None:
-    spans: list[Span | None] = connection.info.get(_OPEN_SPANS, [])
-    if spans and (span := spans.pop()) is not None:
-        _end(span, error)
+    statements: list[DatabaseStatement] = connection.info.get(_OPEN_STATEMENTS, [])
+    if statements:
+        statements.pop().__exit__(None if error is None else type(error), error, None)

@@ -1,28 +1,25 @@
-"""One SERVER span per HTTP request, as raw ASGI middleware.
+"""Every HTTP request, timed and told: the service's terms on the answer, one SERVER span, one call of `served`.
 
-Names and attributes: OpenTelemetry's stable semantic conventions for HTTP server spans. Left out on
-purpose because they are personal data: the client's address, the user agent and the query string.
+Raw ASGI, outermost, so that nothing a request costs is missed. Names and attributes: OpenTelemetry's stable semantic
+conventions for HTTP server spans. Left out on purpose because they are personal data: the client's address, the user
+agent and the query string.
 """
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from opentelemetry.context import attach, detach
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    Span,
-    SpanKind,
-    StatusCode,
-    set_span_in_context,
-)
+from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from shared.logs.context import request_id_var
-from shared.telemetry import clock
+from shared.telemetry.driving import driven
 from shared.telemetry.redaction import plain_path
+from shared.telemetry.request import RequestContext, current_request
+from shared.telemetry.sampling import sampled
 from shared.telemetry.setup import Telemetry
+from shared.telemetry.spans import SpanRecord, new_span_id, new_trace_id
+from shared.telemetry.stopwatch import LoopWork, Stopwatch
+from shared.telemetry.terms import TERMS_HEADER, ServiceTerms, write_terms
 from shared.telemetry.tracecontext import remote_parent
 
 Scope = MutableMapping[str, Any]
@@ -32,18 +29,23 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 RouteOf = Callable[[Scope], str | None]
 
+RECEIVED: Final = "received_ns"
+"""Where the server's protocol leaves, in the scope, the monotonic reading of the request's first bytes."""
+
 # The convention wants a bounded set: anything else is `_OTHER`, and its span is called `HTTP`.
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 )
+_SAMPLED: Final = 1
+_RANDOM: Final = 2  # the flag of W3C's level 2: the trace id is random
 
 
-@dataclass(frozen=True, slots=True)
-class ServedRequest:
-    """A request as it ended, for the access log.
+class ServedRequest(NamedTuple):
+    """A request as it ended, for the access log and the metrics.
 
-    `duration_ns` runs from the middleware's start to the last byte handed to the server and equals the
-    span's. `status` is None when the client got no answer at all, `error` the convention's `error.type`.
+    `duration_ns` runs from the first bytes to the end of the answer; it is the sum of the terms, and the span's
+    duration. `status` is None when the client got no answer at all, `error` the convention's `error.type`. Both ids
+    are 0 where there is no trace; `recorded` says whether there is a span.
     """
 
     method: str
@@ -52,6 +54,11 @@ class ServedRequest:
     status: int | None
     duration_ns: int
     error: str | None
+    terms: ServiceTerms
+    request_id: str | None
+    trace_id: int
+    span_id: int
+    recorded: bool
 
 
 def matched_route(scope: Scope) -> str | None:
@@ -66,13 +73,15 @@ def matched_route(scope: Scope) -> str | None:
 
 
 class ServerSpans:
-    """Wraps an ASGI application; WebSocket and lifespan pass untouched.
+    """Wraps an ASGI application; WebSocket and lifespan pass untouched, and so do the paths `unseen`, for probes.
 
-    Exactly one span per request, also for exceptions and unknown paths, but none for the paths `unseen`,
-    which are for probes: neither a span nor a call of `served`. The caller's `traceparent` is
-    continued; without one, or with a malformed one, a new trace begins. The middleware that makes the
-    request id belongs outside of this one. `served` is called once per request, recorded or not, while
-    the span is still current.
+    The answer's head tells the terms by `x-kontor-terms`. An answer that is handed over in one go ends with its head;
+    what streams later counts for the span and for `served`, which is called exactly once, whatever
+    happens, while the request is still the current one.
+
+    The caller's `traceparent` is continued, its `sampled` flag included: a service is called by the gateway, which
+    has decided. Without one, or with a malformed one, a new trace begins, recorded by the share. `work` is the
+    process's, shared with the server's protocol.
     """
 
     def __init__(
@@ -83,108 +92,130 @@ class ServerSpans:
         *,
         served: Callable[[ServedRequest], None] | None = None,
         unseen: Collection[str] = (),
+        work: LoopWork | None = None,
     ) -> None:
         self._app = app
         self._telemetry = telemetry
         self._route_of = route_of
         self._served = served
         self._unseen = unseen
+        self._work = work or LoopWork()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
         if scope["type"] != "http" or scope["path"] in self._unseen:
             await self._app(scope, receive, send)
-        elif self._telemetry.recording or self._served is not None:
-            await self._observe(scope, receive, send)
-        else:
-            await self._pass_through(scope, receive, send)
-
-    async def _pass_through(self, scope: Scope, receive: Receive, send: Send) -> None:
-        parent = remote_parent(scope["headers"])
-        if parent is None:
-            await self._app(scope, receive, send)
             return
-        token = attach(set_span_in_context(NonRecordingSpan(parent)))
+        now = perf_counter_ns()
+        watch = Stopwatch(scope.get(RECEIVED, now), now, self._work)
+        context = RequestContext(watch)
+        parent_id = self._place(context, scope)
+        exchange = _Exchange(watch, send)
+        token = current_request.set(context)
         try:
-            await self._app(scope, receive, send)
-        finally:
-            detach(token)
-
-    async def _observe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(scope, send)
-        span = self._start(scope, exchange)
-        token = attach(set_span_in_context(span)) if span is not None else None
-        try:
-            await self._app(scope, receive, exchange.send)
+            await driven(watch, _begin(self._app, scope, receive, exchange.send))
         except BaseException as error:
             exchange.failed(error)
             raise
         finally:
-            self._finish(scope, exchange, span)
-            if token is not None:
-                detach(token)
+            self._finish(scope, exchange, context, parent_id)
+            current_request.reset(token)
 
-    def _start(self, scope: Scope, exchange: "_Exchange") -> Span | None:
+    def _place(self, context: RequestContext, scope: Scope) -> int:
+        """Where the request stands in which trace; gives the parent's id."""
         parent = remote_parent(scope["headers"])
-        remote = NonRecordingSpan(parent) if parent is not None else None
-        if not self._telemetry.recording:
-            return remote
-        return self._telemetry.start_span(
-            exchange.method,  # until the route is known
-            SpanKind.SERVER,
-            _request_attributes(scope),
-            start_time=clock.wall_time(exchange.started),
-            context=set_span_in_context(remote) if remote is not None else None,
-        )
+        outbox = self._telemetry.outbox
+        if parent is not None:
+            context.trace_id, context.span_id, context.flags, context.trace_state = parent
+            if outbox is None:
+                return 0  # the caller's span is what work of this request belongs under
+            parent_id = parent.span_id
+        elif outbox is None:
+            return 0
+        else:
+            context.trace_id, parent_id = new_trace_id(), 0
+            context.flags = _RANDOM | sampled(context.trace_id, self._telemetry.share)
+        context.span_id = new_span_id()
+        if context.flags & _SAMPLED:
+            context.record()
+        return parent_id
 
-    def _finish(self, scope: Scope, exchange: "_Exchange", span: Span | None) -> None:
-        ended = exchange.ended or perf_counter_ns()
-        route = self._route_of(scope)
+    def _finish(self, scope: Scope, exchange: "_Exchange", context: RequestContext, parent_id: int) -> None:
+        terms = exchange.terms_at_end()
         error = exchange.error
         if error is None and exchange.status is not None and exchange.status >= 500:
             error = str(exchange.status)
-        if span is not None and span.is_recording():
-            _complete(span, exchange.method, route, exchange.status, error)
-            span.end(clock.wall_time(ended))
+        raw: bytes | None = scope.get("raw_path")
+        served = ServedRequest(
+            scope["method"],
+            plain_path(raw.decode("latin-1") if raw is not None else scope["path"]),
+            self._route_of(scope),
+            exchange.status,
+            terms.total_ns,
+            error,
+            terms,
+            scope.get("request_id"),
+            context.trace_id,
+            context.span_id,
+            context.recorded,
+        )
+        if context.recorded and (outbox := self._telemetry.outbox) is not None:
+            start_ns = context.watch.received + context.offset_ns
+            context.spans.append(_span(served, scope, context, parent_id, start_ns))
+            outbox.put(context.spans)
         if self._served is not None:
-            self._served(
-                ServedRequest(
-                    method=exchange.method,
-                    path=_path(scope),
-                    route=route,
-                    status=exchange.status,
-                    duration_ns=ended - exchange.started,
-                    error=error,
-                )
-            )
+            self._served(served)
+
+
+async def _begin(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """The application's own awaitable may be any; what is driven must be a coroutine."""
+    await app(scope, receive, send)
 
 
 class _Exchange:
     """What is seen of one request's answer as it passes."""
 
-    __slots__ = ("_send", "ended", "error", "method", "started", "status")
+    __slots__ = ("_send", "_steps_at_head", "_terms", "_watch", "error", "status")
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self.started = clock.begin()
-        self.ended = 0
-        self.method: str = scope["method"]
+    def __init__(self, watch: Stopwatch, send: Send) -> None:
         self.status: int | None = None
         self.error: str | None = None
+        self._watch = watch
         self._send = send
+        self._terms: ServiceTerms | None = None
+        self._steps_at_head = -1
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
+        """ASGI. The clock is read before anything is written: afterwards the caller may have it already."""
         kind = message["type"]
         if kind == "http.response.start":
+            terms = self._watch.lap(perf_counter_ns())
             self.status = message["status"]
-        await self._send(message)
-        if kind == "http.response.body" and not message.get("more_body", False):
-            self.ended = perf_counter_ns()
+            message["headers"] = [*message["headers"], (TERMS_HEADER, write_terms(terms))]
+            self._terms = terms
+            self._steps_at_head = self._watch.steps
+        elif kind == "http.response.body" and not message.get("more_body", False):
+            if self._watch.steps != self._steps_at_head:
+                self._terms = self._watch.lap(perf_counter_ns())
+            self._steps_at_head = _ANSWERED
+        return self._send(message)
+
+    def terms_at_end(self) -> ServiceTerms:
+        """Of the whole request; of one without a complete answer until now."""
+        if self._terms is None or self._steps_at_head != _ANSWERED:
+            return self._watch.lap(perf_counter_ns())
+        return self._terms
 
     def failed(self, error: BaseException) -> None:
+        """The application has raised."""
         self.error = type_name(error)
         # The server answers an exception with 500 if nothing has been sent; a cancelled request gets
         # no answer.
         if self.status is None and isinstance(error, Exception):
             self.status = 500
+
+
+_ANSWERED: Final = -2
 
 
 def type_name(error: BaseException) -> str:
@@ -193,17 +224,31 @@ def type_name(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _path(scope: Scope) -> str:
-    raw: bytes | None = scope.get("raw_path")
-    return plain_path(raw.decode("latin-1") if raw is not None else scope["path"])
+def _span(
+    served: ServedRequest, scope: Scope, context: RequestContext, parent_id: int, start_ns: int
+) -> SpanRecord:
+    known = served.method if served.method in _METHODS else "HTTP"
+    return SpanRecord(
+        served.trace_id,
+        served.span_id,
+        parent_id,
+        SpanKind.SERVER,
+        f"{known} {served.route}" if served.route else known,
+        start_ns,
+        start_ns + served.duration_ns,
+        _attributes(served, scope),
+        (),
+        None if served.error is None else "",
+        context.trace_state,
+    )
 
 
-def _request_attributes(scope: Scope) -> dict[str, AttributeValue]:
-    method = scope["method"]
+def _attributes(served: ServedRequest, scope: Scope) -> dict[str, AttributeValue]:
+    method = served.method
     attributes: dict[str, AttributeValue] = {
         "http.request.method": method if method in _METHODS else "_OTHER",
         "url.scheme": scope["scheme"],
-        "url.path": _path(scope),
+        "url.path": served.path,
         "network.protocol.version": scope["http_version"],
     }
     if method not in _METHODS:
@@ -212,20 +257,35 @@ def _request_attributes(scope: Scope) -> dict[str, AttributeValue]:
         attributes["server.address"], port = server
         if port is not None:  # None: a Unix socket
             attributes["server.port"] = port
-    if request_id := request_id_var.get():
-        attributes["crm.request.id"] = request_id
+    if served.request_id:
+        attributes["crm.request.id"] = served.request_id
+    if served.route:
+        attributes["http.route"] = served.route
+    if served.status is not None:
+        attributes["http.response.status_code"] = served.status
+    if served.error is not None:
+        attributes["error.type"] = served.error
+    return attributes | latency_attributes(served.terms)
+
+
+def latency_attributes(terms: ServiceTerms) -> dict[str, AttributeValue]:
+    """The formula and what its terms are made of, as a span tells them, in nanoseconds."""
+    latency = terms.latency
+    attributes: dict[str, AttributeValue] = {
+        "crm.latency.processing_ns": latency.processing_ns,
+        "crm.latency.network_ns": latency.network_ns,
+        "crm.latency.system_ns": latency.system_ns,
+        "crm.latency.total_ns": latency.total_ns,
+        "crm.latency.dominant": latency.dominant,
+        "crm.latency.queue_ns": terms.queue,
+        "crm.latency.db_wait_ns": terms.db_wait,
+        "crm.latency.db_ns": terms.db,
+        # Not `processing_ns`, which is the formula's: that has the database's execution in it.
+        "crm.latency.own_processing_ns": terms.processing,
+        "crm.latency.sched_ns": terms.sched,
+    }
+    if terms.down_processing or terms.down_network or terms.down_system:
+        attributes["crm.latency.down_processing_ns"] = terms.down_processing
+        attributes["crm.latency.down_network_ns"] = terms.down_network
+        attributes["crm.latency.down_system_ns"] = terms.down_system
     return attributes
-
-
-def _complete(span: Span, method: str, route: str | None, status: int | None, error: str | None) -> None:
-    attributes: dict[str, AttributeValue] = {}
-    known = method if method in _METHODS else "HTTP"
-    span.update_name(f"{known} {route}" if route else known)
-    if route:
-        attributes["http.route"] = route
-    if status is not None:
-        attributes["http.response.status_code"] = status
-    if error is not None:
-        attributes["error.type"] = error
-        span.set_status(StatusCode.ERROR)
-    span.set_attributes(attributes)

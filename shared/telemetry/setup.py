@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, get_current_span
+from opentelemetry.trace import Span, SpanKind
 
 from shared.telemetry.outbox import OutboxLimits, SpanOutbox
 from shared.telemetry.spans import Attributes
@@ -59,10 +59,6 @@ class Telemetry:
                 raise RuntimeError("no span can start: telemetry is not configured")
             self._tracer, self._stop_tracer = self._make_tracer()
         return self._tracer.start_span(name, context, kind, attributes, start_time=start_time)
-
-    def records_here(self) -> bool:
-        """Whether a span started now would become the child of a recorded one."""
-        return self.recording and get_current_span().is_recording()
 
     def shutdown(self, timeout_s: float = 2.0) -> None:
         """Send what is buffered and stop, giving up after `timeout_s` seconds. Blocks.

@@ -6,6 +6,7 @@ fields and logs each bad member, which lets a caller fill the log.
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
@@ -24,7 +25,16 @@ _KNOWN_FLAGS = 0b11  # sampled, and level 2's "random trace id"
 Headers = Iterable[tuple[bytes, bytes]]
 
 
-def remote_parent(headers: Headers) -> SpanContext | None:
+class Parent(NamedTuple):
+    """The span that a request continues, as the caller named it; `state` is its `tracestate`, cleaned."""
+
+    trace_id: int
+    span_id: int
+    flags: int
+    state: str
+
+
+def remote_parent(headers: Headers) -> Parent | None:
     """The caller's span as the ASGI header list names it; None when it names none, or a malformed one."""
     parents: list[bytes] = []
     states: list[bytes] = []
@@ -35,11 +45,25 @@ def remote_parent(headers: Headers) -> SpanContext | None:
             states.append(value)
     if len(parents) != 1:  # several fields cannot all be right, and no rule says which one is
         return None
-    return parse(parents[0].decode("latin-1"), [state.decode("latin-1") for state in states])
+    ids = _read(parents[0].decode("latin-1"))
+    if ids is None:
+        return None
+    state = parse_state([state.decode("latin-1") for state in states]).to_header() if states else ""
+    return Parent(*ids, state)
 
 
 def parse(traceparent: str, tracestate: Sequence[str] = ()) -> SpanContext | None:
     """Read the two fields; None when `traceparent` is malformed (the caller then starts a new trace)."""
+    ids = _read(traceparent)
+    if ids is None:
+        return None
+    trace_id, span_id, flags = ids
+    state = parse_state(tracestate) if tracestate else None
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags), trace_state=state)
+
+
+def _read(traceparent: str) -> tuple[int, int, int] | None:
+    """Trace id, span id and known flags."""
     match = _TRACEPARENT.fullmatch(traceparent.strip(" \t"))
     if match is None:
         return None
@@ -47,14 +71,8 @@ def parse(traceparent: str, tracestate: Sequence[str] = ()) -> SpanContext | Non
     # A later version may append fields, version 00 may not, and ff is forbidden.
     if version == "ff" or (version == "00" and rest is not None):
         return None
-    context = SpanContext(
-        trace_id=int(trace_id, 16),
-        span_id=int(span_id, 16),
-        is_remote=True,
-        trace_flags=TraceFlags(int(flags, 16) & _KNOWN_FLAGS),
-        trace_state=parse_state(tracestate) if tracestate else None,
-    )
-    return context if context.is_valid else None  # neither id may be all zeros
+    ids = int(trace_id, 16), int(span_id, 16), int(flags, 16) & _KNOWN_FLAGS
+    return ids if ids[0] and ids[1] else None  # neither id may be all zeros
 
 
 def parse_state(fields: Sequence[str]) -> TraceState:
@@ -84,4 +102,9 @@ def _within_limit(members: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def traceparent(context: SpanContext) -> str:
     """The `traceparent` field (version 00) that names this span as the parent."""
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & _KNOWN_FLAGS:02x}"
+    return write_traceparent(context.trace_id, context.span_id, context.trace_flags)
+
+
+def write_traceparent(trace_id: int, span_id: int, flags: int) -> str:
+    """The `traceparent` field (version 00) that names a span as the parent."""
+    return f"00-{trace_id:032x}-{span_id:016x}-{flags & _KNOWN_FLAGS:02x}"

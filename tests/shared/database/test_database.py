@@ -9,7 +9,6 @@ import pytest
 from deploy.local.postgres import PostgresServer, temporary_server
 from shared.database.database import Database
 from shared.problems import Problem
-from shared.telemetry.setup import Telemetry
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 async def database(server: PostgresServer) -> AsyncIterator[Database]:
-    database = Database(server.url("postgres"), name="test", telemetry=Telemetry(), reads=2)
+    database = Database(server.url("postgres"), name="test", reads=2)
     await database.open()
     yield database
     await database.close()
@@ -75,7 +74,7 @@ async def test_reads_wait_for_a_server_that_restarts(database: Database, server:
 
 
 async def test_patience_ends() -> None:
-    database = Database("postgresql://nobody@127.0.0.1:1/none", name="test", telemetry=Telemetry())
+    database = Database("postgresql://nobody@127.0.0.1:1/none", name="test")
     await database.open()
     with pytest.raises(Problem) as raised:
         await database.fetch("SELECT", "SELECT 1")

@@ -22,7 +22,6 @@ from shared.database.partitions import (
     keep_partitions,
     months,
 )
-from shared.telemetry.setup import configure
 
 _NUMBERS = count(1)
 _TABLE = text(
@@ -50,8 +49,7 @@ async def engine(url: str) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    telemetry = configure("notes", version="0", instance_id="test", environ={})
-    database = Database(url, name="notes", telemetry=telemetry)
+    database = Database(url, name="notes")
     await database.open()
     yield database
     await database.close()

@@ -17,9 +17,7 @@ import httpx2
 from shared.database.tables import new_id
 from shared.service.application import make_parts
 from shared.service.definition import Parts, Service
-from shared.telemetry.setup import configure
 from shared.testing.services import Keys, ServiceUnderTest, running
-from shared.version import VERSION
 
 Form = list[tuple[str, tuple[str | None, str | bytes, str]]]
 PATIENCE_S = 60
@@ -107,8 +105,7 @@ class Importer:
             identity_public_key_file=self.keys.public_file,
             cursor_key_file=self.keys.cursor_file,
         )
-        telemetry = configure(self.service.name, version=VERSION, instance_id="test", environ={})
-        return Worker(self.service, make_parts(self.service, settings, telemetry))
+        return Worker(self.service, make_parts(self.service, settings))
 
     async def post(self, mapping: Any, data: bytes, **headers: str) -> httpx2.Response:
         """Uploads a file."""

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.context import attach, detach
-from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
 from shared.logs.access import log_access
 from shared.logs.context import request_id_var
-from shared.logs.formats import AccessLine, JsonFormatter, TextFormatter, escape_controls, here
+from shared.logs.formats import AccessLine, JsonFormatter, Origin, TextFormatter, escape_controls, here
 from shared.logs.setup import LogFormat, configure_logging
-from shared.telemetry.tracecontext import parse
-from tests.shared.telemetry.test_tracecontext import SPAN, TRACE, VALID
+from shared.telemetry.request import RequestContext, current_request
+from shared.telemetry.stopwatch import LoopWork, Stopwatch
+from shared.telemetry.terms import Latency
+from tests.shared.telemetry.test_tracecontext import SPAN, TRACE
 
 
 class Output:
@@ -44,13 +44,13 @@ def output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def request_context() -> Iterator[None]:
-    context = parse(VALID)
-    assert context is not None
-    trace = attach(set_span_in_context(NonRecordingSpan(context)))
+    context = RequestContext(Stopwatch(0, 0, LoopWork()))
+    context.trace_id, context.span_id = int(TRACE, 16), int(SPAN, 16)
+    trace = current_request.set(context)
     request = request_id_var.set("req-7")
     yield
     request_id_var.reset(request)
-    detach(trace)
+    current_request.reset(trace)
 
 
 def configured(format: LogFormat) -> logging.Logger:
@@ -188,3 +188,23 @@ def test_uvicorn_logs_go_the_same_way_and_its_access_log_is_off(output: Output) 
     (line,) = output.getvalue().splitlines()
     assert json.loads(line)["logger"] == "uvicorn.error"
     assert "color_message" not in json.loads(line)
+
+
+def timed_line() -> AccessLine:
+    latency = Latency(2_500_000, 0, 750_001)
+    return AccessLine(
+        "GET", "/v1", 200, 3.25, latency=latency, components={"db": 2_000_000, "db_wait": 0, "sched": 750_001}
+    )
+
+
+def test_a_line_for_people_has_the_terms_in_milliseconds() -> None:
+    text = TextFormatter().access(timed_line(), Origin(0))
+    assert text.endswith(
+        "GET /v1 200 3.25 ms processing=2.500 network=0.000 system=0.750 (db=2.000 sched=0.750)"
+    )
+
+
+def test_a_line_for_machines_has_the_terms_in_nanoseconds() -> None:
+    document = json.loads(JsonFormatter(service="s", instance="1").access(timed_line(), Origin(0)))
+    assert [document[f"{term}_ns"] for term in ("processing", "network", "system")] == [2_500_000, 0, 750_001]
+    assert document["components_ns"] == {"db": 2_000_000, "sched": 750_001}

@@ -9,7 +9,6 @@ from services.customers.app import SERVICE
 from shared.database.tables import new_id
 from shared.service.application import make_parts
 from shared.service.sweeping import sweep_idempotency_keys
-from shared.telemetry.setup import configure
 from shared.testing.databases import Templates
 from shared.testing.services import Keys
 
@@ -32,7 +31,7 @@ async def test_only_old_keys_go(templates: Templates, tmp_path: Path) -> None:
         identity_public_key_file=keys.public_file,
         cursor_key_file=keys.cursor_file,
     )
-    parts = make_parts(SERVICE, settings, configure("customers", version="0", instance_id="test", environ={}))
+    parts = make_parts(SERVICE, settings)
     await parts.database.open()
     sweeping = asyncio.create_task(sweep_idempotency_keys(parts))
     left = ["old", "young"]

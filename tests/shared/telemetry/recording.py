@@ -1,25 +1,40 @@
 """Telemetry that records into memory, and the smallest ASGI exchange."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
-
+from shared.telemetry.outbox import OutboxLimits, SpanOutbox
 from shared.telemetry.setup import Telemetry
+from shared.telemetry.spans import SpanRecord
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 
-def recording(share: float = 1.0) -> tuple[Telemetry, InMemorySpanExporter]:
-    """Telemetry as `configure` makes it, with memory in place of the network."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider(sampler=TraceIdRatioBased(share), shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return Telemetry(provider.get_tracer("kontor")), exporter
+class Recorded:
+    """Where an outbox exports to in place of the network."""
+
+    def __init__(self) -> None:
+        self.records: list[SpanRecord] = []
+
+    def export(self, records: Sequence[SpanRecord]) -> bool:
+        self.records += records
+        return True
+
+    def shutdown(self) -> None:
+        """There is nothing to give up."""
+
+
+def recording(share: float = 1.0) -> tuple[Telemetry, Callable[[], list[SpanRecord]]]:
+    """Telemetry as `configure` makes it, and what gives the spans in the end, after which no more are taken."""
+    recorded = Recorded()
+    outbox = SpanOutbox(recorded, OutboxLimits())
+
+    def finished() -> list[SpanRecord]:
+        outbox.shutdown(30.0)
+        return recorded.records
+
+    return Telemetry(outbox=outbox, share=share), finished
 
 
 def http_scope(path: str = "/v1/things/7", method: str = "GET", **headers: str) -> dict[str, Any]:

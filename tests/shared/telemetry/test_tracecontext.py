@@ -76,7 +76,7 @@ def test_tracestate_fields_are_joined_in_order() -> None:
     headers = [(b"traceparent", VALID.encode()), (b"tracestate", b"a=1, b=2"), (b"tracestate", b",t@v=3,")]
     context = remote_parent(headers)
     assert context is not None
-    assert context.trace_state.to_header() == "a=1,b=2,t@v=3"
+    assert context.state == "a=1,b=2,t@v=3"
 
 
 @pytest.mark.parametrize(
