@@ -1,29 +1,24 @@
-"""What the suite exposes, by Prometheus' names: dots are underscores, then the unit, then `_total` of counters."""
+"""What the suite exposes, by Prometheus' names."""
 
-HISTOGRAMS = {
-    "http_server_request_duration_seconds",
-    "crm_response_component_duration_seconds",
-    "http_client_request_duration_seconds",
-    "db_client_connection_wait_time_seconds",
-}
-COUNTERS = {
+from shared.telemetry.metrics.definitions import SHARED_METRICS, Kind, Metric
+
+
+def _name(metric: Metric) -> str:
+    return metric.prometheus_name + ("_total" if metric.kind is Kind.COUNTER else "")
+
+
+# The gateway's own, as no other process has them.
+_OF_THE_GATEWAY = {
     "crm_gateway_attempts_total",
     "crm_gateway_attempt_outcomes_total",
     "crm_gateway_turned_away_total",
-    "crm_security_events_total",
-    "crm_serving_time_seconds_total",
-    "crm_telemetry_spans_total",
-}
-GAUGES = {
-    "http_server_active_requests",
     "crm_gateway_replica_up",
     "crm_gateway_replica_active_requests",
     "crm_gateway_replica_weight",
     "crm_gateway_replica_circuit_open",
-    "crm_event_loop_lag_seconds",
-    "db_client_connection_count",
-    "db_client_connection_max",
-    "crm_littles_law_ratio",
 }
-METRICS = HISTOGRAMS | COUNTERS | GAUGES
+_ATTEMPTS = "http_client_request_duration_seconds"
+
+HISTOGRAMS = {_name(metric) for metric in SHARED_METRICS if metric.kind is Kind.HISTOGRAM} | {_ATTEMPTS}
+METRICS = {_name(metric) for metric in SHARED_METRICS} | _OF_THE_GATEWAY | {_ATTEMPTS}
 OF_PROMETHEUS = {"up", "ALERTS"}

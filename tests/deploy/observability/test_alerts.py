@@ -24,6 +24,7 @@ _OTHER = 'crm_upstream_name="sales",server_address="10.0.0.2",server_port="8000"
 _REPLICA_LABELS = {"crm_upstream_name": "sales", "server_address": "10.0.0.1", "server_port": "8000"}
 _TICKETS = 'job="tickets",instance="tickets-1:8000"'
 _TICKETS_LABELS = {"job": "tickets", "instance": "tickets-1:8000"}
+_POOL = f'{_TICKETS},db_client_connection_pool_name="read"'
 _GATEWAY = 'job="gateway",instance="gateway:9000",hop="gateway"'
 _SPANS = "crm_telemetry_spans_total"
 
@@ -122,22 +123,22 @@ CASES = (
         "saturation.yaml",
         "DatabasePoolExhausted",
         ill={
-            f'db_client_connection_count{{{_TICKETS},state="used"}}': gauge((30, 3), (30, 8), (60, 3)),
-            f'db_client_connection_count{{{_TICKETS},state="idle"}}': gauge((30, 5), (30, 0), (60, 5)),
-            f"db_client_connection_max{{{_TICKETS}}}": gauge((120, 8)),
+            f'db_client_connection_count{{{_POOL},state="used"}}': gauge((30, 3), (30, 8), (60, 3)),
+            f'db_client_connection_count{{{_POOL},state="idle"}}': gauge((30, 5), (30, 0), (60, 5)),
+            f"db_client_connection_max{{{_POOL}}}": gauge((120, 8)),
         },
         well={
-            f'db_client_connection_count{{{_TICKETS},state="used"}}': gauge((120, 7)),
-            f'db_client_connection_count{{{_TICKETS},state="idle"}}': gauge((120, 8)),
-            f"db_client_connection_max{{{_TICKETS}}}": gauge((120, 8)),
+            f'db_client_connection_count{{{_POOL},state="used"}}': gauge((120, 7)),
+            f'db_client_connection_count{{{_POOL},state="idle"}}': gauge((120, 8)),
+            f"db_client_connection_max{{{_POOL}}}": gauge((120, 8)),
         },
-        labels=_TICKETS_LABELS,
+        labels={**_TICKETS_LABELS, "db_client_connection_pool_name": "read"},
         still=33,
         over=66,
-        summary="tickets-1:8000: hardly a database connection is free",
+        summary="tickets-1:8000: hardly a database connection is free in the pool read",
         description=(
-            "On average over 5 minutes 100% of the connections that tickets-1:8000 may open to its database were in "
-            "use."
+            "On average over 5 minutes 100% of the connections that tickets-1:8000 may open to its database for the "
+            "pool read were in use."
         ),
     ),
     Case(
