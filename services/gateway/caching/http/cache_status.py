@@ -17,7 +17,7 @@ class CacheStatus:
 
     def __init__(self, name: str) -> None:
         self._name = token_or_string(name)
-        self._hit = self._name + b"; hit; ttl=%d"
+        self._hit = self._name.replace(b"%", b"%%") + b"; hit; ttl=%d"
 
     def hit(self, ttl_s: int, *, key: str | None = None, detail: str | None = None) -> bytes:
         """The member for a stored answer that was served, stale ones with a `ttl_s` below 0 (RFC 9211, 2.1)."""

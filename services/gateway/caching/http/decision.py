@@ -28,6 +28,7 @@ from services.gateway.caching.http.outcomes import (
     WHOLE,
     Decision,
     Forwarded,
+    Hit,
     Presentation,
     Refusal,
 )
@@ -126,7 +127,7 @@ def on_request(
     if stored is None:
         return _VARY_MISS
     if now_ns < stored.usable_until_ns:
-        return stored.hit
+        return Hit(stored)
     return _on_stale(stored, NO_REQUEST_DIRECTIVES, WHOLE, now_ns)
 
 
@@ -158,7 +159,7 @@ def _on_asked(
     if not usable(asked, stored, now_ns):
         return _on_stale(stored, asked, presentation, now_ns)
     if presentation is WHOLE and now_ns < stored.usable_until_ns:
-        return stored.hit
+        return Hit(stored)
     fresh = now_ns < stored.fresh_until_ns
     reason = "The stored answer is fresh." if fresh else "It is stale, but the request says max-stale."
     return Decision(SERVE, reason, stored=stored, presentation=presentation)
@@ -343,9 +344,10 @@ def on_error(
     asked = request_directives(request) if rules.obey_requests else NO_REQUEST_DIRECTIVES
     failed = status is None or status in ERRORS
     if failed and usable_on_error(asked, stored, now_ns):
+        fresh = now_ns < stored.fresh_until_ns
         return Decision(
             SERVE_STALE,
-            "The upstream failed, and the stored answer says stale-if-error.",
+            f"The upstream failed, and the stored answer {'is fresh' if fresh else 'says stale-if-error'}.",
             stored=stored,
             presentation=present(method, request, stored),
             forwarded=Forwarded.STALE,

@@ -11,33 +11,23 @@ SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class Target:
-    """One target whose stored answers are to go, in the parts that `keys.resource_key` takes."""
-
-    __slots__ = ("host", "target")
-
-    def __init__(self, host: bytes, target: bytes) -> None:
-        self.host = host
-        self.target = target
-
-
 def invalidated(
     method: bytes, status: int, answer: Fields, *, scheme: bytes, host: bytes, target: bytes
-) -> tuple[Target, ...]:
+) -> tuple[bytes, ...]:
     """The targets to invalidate after an answer; none when the method is safe or the answer an error.
 
-    The request's own target always, those in `Location` and `Content-Location` if they are of the same origin,
-    else anybody could empty anybody's cache. They are written as the request wrote its host.
+    The request's own target always; those in `Location` and `Content-Location` only if they are of the same
+    origin, else anybody could empty anybody's cache. All are therefore of the request's own scheme and host.
     """
     if method in SAFE or not 200 <= status < 400:
         return ()
     own = _text(b"%b://%b%b" % (scheme, host, target))
-    found = {target: Target(host, target)}
+    found = {target: None}
     for name in (b"location", b"content-location"):
         other = _same_origin(own, answer[name]) if name in answer else None
         if other is not None:
-            found[other] = Target(host, other)
-    return tuple(found.values())
+            found[other] = None
+    return tuple(found)
 
 
 def _same_origin(own: str, reference: bytes) -> bytes | None:

@@ -25,6 +25,7 @@ MOST_VARIANTS: Final = 16  # stored answers of one key
 Selecting: TypeAlias = tuple[bytes | None, ...]
 """The values of the fields that `Vary` names, in its order; None for a field that was absent."""
 
+_OWN_PORTS: Final = {b"http": b"80", b"https": b"443"}
 _ESCAPED: Final = re.compile(r"[^!-$&-~]")  # white space, control and percent signs, and what is beyond ASCII
 _LONGEST_REMEMBERED: Final = 256
 
@@ -75,14 +76,25 @@ def _escape(name: str) -> bytes:
 def resource_key(tenant: bytes, scheme: bytes, host: bytes, target: bytes) -> bytes:
     """What begins the keys of all stored answers of one target in a tenant, whoever they are for.
 
-    The host's case makes no difference (RFC 9110, 4.2.3); nothing else is made the same.
+    The host's case and the scheme's own port make no difference (RFC 9110, 4.2.3); nothing else is made the
+    same.
     """
-    return b"%b\n%b://%b%b\n" % (tenant, scheme, host.lower(), target)
+    return b"%b\n%b://%b%b\n" % (tenant, scheme, _authority(scheme, host), target)
 
 
 def primary_key(audience: Audience, scheme: bytes, host: bytes, target: bytes) -> bytes:
     """The key of a GET, and of the HEAD that its answer also answers (RFC 9111, 2)."""
-    return b"%b\n%b://%b%b\n%b" % (audience.tenant, scheme, host.lower(), target, audience.who)
+    authority = _authority(scheme, host)
+    return b"%b\n%b://%b%b\n%b" % (audience.tenant, scheme, authority, target, audience.who)
+
+
+def _authority(scheme: bytes, host: bytes) -> bytes:
+    host = host.lower()
+    if b":" in host:
+        name, _, port = host.rpartition(b":")
+        if port.lstrip(b"0") == _OWN_PORTS.get(scheme):
+            return name
+    return host
 
 
 def parse_vary(value: bytes | None) -> tuple[bytes, ...] | None:

@@ -14,7 +14,6 @@ from services.gateway.caching.http.freshness import (
     initial_age_ns,
 )
 from services.gateway.caching.http.keys import Selecting
-from services.gateway.caching.http.outcomes import SERVE, Decision
 from services.gateway.caching.http.validators import entity_tag
 from services.gateway.protocol.fields import HOP_BY_HOP
 
@@ -27,7 +26,7 @@ class StoredAnswer:
 
     `head` are its header lines, each with its line end, with `Date` and without `Age`; `length` is the body's in
     bytes. It was generated at `born_ns` and is fresh before `fresh_until_ns`. A plain request may be answered
-    with `hit` before `usable_until_ns`; `revalidate_until_ns` and `error_until_ns` end what RFC 5861 permits.
+    with it before `usable_until_ns`; `revalidate_until_ns` and `error_until_ns` end what RFC 5861 permits.
     Nanoseconds are of a monotonic clock.
     """
 
@@ -41,7 +40,6 @@ class StoredAnswer:
         "fresh_until_ns",
         "freshness",
         "head",
-        "hit",
         "last_modified_s",
         "length",
         "must_revalidate",
@@ -78,7 +76,6 @@ class StoredAnswer:
         if not self.must_revalidate:
             self.revalidate_until_ns += directives.stale_while_revalidate * SECOND_NS
             self.error_until_ns += directives.stale_if_error * SECOND_NS
-        self.hit = Decision(SERVE, "The stored answer is fresh.", stored=self)
 
     def age_s(self, now_ns: int) -> int:
         """`current_age` in seconds (RFC 9111, 4.2.3), as `Age` tells it."""

@@ -1,5 +1,7 @@
 """Requests and answers for the tests of HTTP caching, in few words."""
 
+from typing import Any
+
 from services.gateway.caching.http.dates import write_date
 from services.gateway.caching.http.decision import (
     DEFAULT_RULES,
@@ -59,15 +61,15 @@ def plan(
     )
 
 
-def refused(*lines: bytes, **how: object) -> str | None:
+def refused(*lines: bytes, **how: Any) -> str | None:
     """The code with which an answer is refused, None when it is stored."""
-    outcome = plan(*lines, **how)  # type: ignore[arg-type] # the same names as `plan`
+    outcome = plan(*lines, **how)
     return outcome.code if isinstance(outcome, Refusal) else None
 
 
-def stored(*lines: bytes, length: int = BODY_LENGTH, **how: object) -> StoredAnswer:
+def stored(*lines: bytes, length: int = BODY_LENGTH, **how: Any) -> StoredAnswer:
     """The stored answer with these header lines."""
-    outcome = plan(*lines, **how)  # type: ignore[arg-type] # the same names as `plan`
+    outcome = plan(*lines, **how)
     assert isinstance(outcome, StorePlan), outcome.reason
     answer = outcome.complete(length)
     assert answer is not None

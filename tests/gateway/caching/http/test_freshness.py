@@ -1,5 +1,7 @@
 """Freshness and age: RFC 9111 4.2."""
 
+from typing import Any
+
 import pytest
 
 from services.gateway.caching.http.decision import Rules
@@ -11,7 +13,7 @@ LONG_AGO = b"Last-Modified: " + date(-1000)
 TAG = b'ETag: "t"'
 
 
-def lifetime(*lines: bytes, **how: object) -> int:
+def lifetime(*lines: bytes, **how: Any) -> int:
     return stored(*lines, **how).freshness.lifetime_s
 
 

@@ -79,7 +79,27 @@ def test_2_the_target_is_kept_as_it_was_sent() -> None:
     everyone = Audience(Visibility.EVERYONE, None)
     targets = [b"/a", b"/A", b"/a/", b"/a?", b"/%61", b"/a?x=1&y=2", b"/a?y=2&x=1", b"//a", b"/a/."]
     assert len({primary_key(everyone, b"http", b"h", target) for target in targets}) == len(targets)
-    assert primary_key(everyone, b"http", b"h:80", b"/a") != primary_key(everyone, b"http", b"h", b"/a")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "host", "same"),
+    [
+        *(
+            (b"http", b"h:80", True),
+            (b"http", b"H:0080", True),
+            (b"https", b"h:443", True),
+            (b"http", b"H", True),
+        ),
+        *((b"http", b"h:443", False), (b"https", b"h:80", False), (b"http", b"h:8000", False)),
+        *((b"http", b"[::80]", False), (b"http", b"h.", False), (b"http", b"h:0", False)),
+    ],
+)
+def test_rfc9110_4_2_3_the_host_s_case_and_the_scheme_s_own_port_make_no_difference(
+    scheme: bytes, host: bytes, same: bool
+) -> None:
+    everyone = Audience(Visibility.EVERYONE, None)
+    found = primary_key(everyone, scheme, host, b"/a") == primary_key(everyone, scheme, b"h", b"/a")
+    assert found == same
 
 
 @pytest.mark.parametrize(
