@@ -1,6 +1,7 @@
 """Which metrics an expression asks for, without an engine: enough of PromQL's grammar to find the names."""
 
 import re
+from collections.abc import Iterator
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _LABELS = re.compile(r"\{[^}]*\}")
@@ -17,6 +18,12 @@ def metrics_in(expression: str) -> set[str]:
     for part in (_TEXT, _LABELS, _GROUPING, _RANGE):
         rest = part.sub(" ", rest)
     return set(_NAME.findall(rest)) - _WORDS
+
+
+def selectors_in(expression: str) -> Iterator[tuple[str, set[str]]]:
+    """Each series that is asked for by labels, with their names."""
+    for name, inside in re.findall(r"([\w:]+)\{([^}]*)\}", _TEXT.sub('""', expression)):
+        yield name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", inside))
 
 
 def family(series: str, histograms: set[str]) -> str:

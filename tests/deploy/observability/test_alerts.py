@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.telemetry.metrics.requests import EVENTS
 from tests.deploy.observability.promtool import (
     RULES,
     Check,
@@ -297,9 +298,7 @@ def test_one_gateway_that_misses_a_replica_is_enough(tmp_path: Path) -> None:
     check_alerts(RULES / "gateway.yaml", "UpstreamDown", series, (Check(20),), directory=tmp_path)
 
 
-@pytest.mark.parametrize(
-    "event", ["authentication_failed", "forbidden", "rate_limited", "malformed_request", "connection_refused"]
-)
+@pytest.mark.parametrize("event", EVENTS)
 def test_every_kind_of_event_has_a_limit(event: str, tmp_path: Path) -> None:
     series = {f'crm_security_events_total{{{_GATEWAY},event="{event}"}}': counter((60, 3000))}
     labels = {"event": event, "hop": "gateway", "severity": "ticket"}

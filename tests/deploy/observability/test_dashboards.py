@@ -12,8 +12,8 @@ import yaml
 
 from deploy.observability.__main__ import FOLDER
 from deploy.observability.panels import Dashboard, Panel, Query, Row, Variable, read, render
-from tests.deploy.observability.metrics import HISTOGRAMS, METRICS, OF_PROMETHEUS
-from tests.deploy.observability.promql import family, metrics_in
+from tests.deploy.observability.metrics import HISTOGRAMS, LABELS, METRICS, OF_PROMETHEUS
+from tests.deploy.observability.promql import family, metrics_in, selectors_in
 from tests.deploy.observability.promtool import RULES, needs_promtool
 
 DASHBOARDS = sorted((FOLDER / "grafana" / "dashboards").glob("*.json"))
@@ -121,6 +121,15 @@ def test_rules_name_only_metrics_that_exist() -> None:
         assert names <= known, rule
 
 
+def test_series_are_chosen_by_labels_that_they_have() -> None:
+    expressions = [expression for path in DASHBOARDS for expression in _expressions(path)]
+    expressions += [rule["expr"] for rule in _rules()]
+    asked = [(family(name, HISTOGRAMS), labels) for one in expressions for name, labels in selectors_in(one)]
+    assert len(asked) > 100
+    for name, labels in asked:
+        assert name not in LABELS or labels <= LABELS[name] | {"le"}, name
+
+
 def test_every_metric_is_shown_or_alarms() -> None:
     expressions = [expression for path in DASHBOARDS for expression in _expressions(path)]
     expressions += [rule["expr"] for rule in _rules()]
@@ -134,6 +143,7 @@ def test_names_are_found_in_an_expression() -> None:
         "or topk by (hop) (1, g_seconds) unless vector(1)"
     )
     assert metrics_in(expression) == {"a_total", "e:f:rate5m", "g_seconds"}
+    assert list(selectors_in(expression)) == [("a_total", {"job", "x"})]
 
 
 def test_the_sources_are_those_that_are_provisioned() -> None:

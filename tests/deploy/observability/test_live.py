@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from time import perf_counter_ns
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from deploy.local.ports import HOST, free_ports
 from deploy.observability.__main__ import FOLDER, rule_file
 from deploy.observability.burn_rules import burn_rules
 from deploy.observability.objectives import OBJECTIVES, BurnRate
+from shared.telemetry.metrics.exposition import content_type, expose
+from shared.telemetry.metrics.requests import RequestMetrics
 
 _PROMETHEUS = shutil.which("prometheus")
 # Debian's name for it, and its own.
@@ -38,30 +41,25 @@ class Suite(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__((HOST, 0), _Handler)
         self.slow = True
-        self.requests = self.within = 0
+        self._requests = RequestMetrics("gateway", error_type=lambda *_: "", security_event=lambda *_: None)
         self.told: Queue[dict[str, Any]] = Queue()
 
     @property
     def address(self) -> str:
         return f"{HOST}:{self.server_address[1]}"
 
-    def metrics(self) -> str:
-        self.requests += 100
-        self.within += 0 if self.slow else 100
-        labels = 'hop="gateway",http_route="/v1/deals"'
-        of_request = f'{labels},http_response_status_code="200"'
-        return "\n".join(
-            (
-                f'http_server_request_duration_seconds_bucket{{{of_request},le="0.25"}} {self.within}',
-                f"http_server_request_duration_seconds_count{{{of_request}}} {self.requests}",
-                *(
-                    f'crm_response_component_duration_seconds_sum{{{labels},component="{name}"}} '
-                    f"{seconds * self.requests}"
-                    for name, seconds in (("processing", 0.1), ("network", 0.01), ("system", 0.4))
-                ),
-                "",
-            )
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """A hundred requests more, as the suite exposes them, and in which format."""
+        processing, network, system = (
+            (100_000_000, 10_000_000, 400_000_000) if self.slow else (900_000, 10_000, 0)
         )
+        now = perf_counter_ns()
+        for _ in range(100):
+            self._requests.active.began(now - processing - network - system)
+        one = (b"GET", "/v1/deals", 200, "", processing, network, system, now, 1, 1)
+        self._requests.observe([one] * 100)
+        kind = content_type(accept)
+        return expose(self._requests.families(), kind), kind
 
     def wait_for(self, status: str) -> dict[str, Any]:
         """The next alert of that status, with the receiver's name. Raises queue.Empty when none comes."""
@@ -76,16 +74,16 @@ class _Handler(BaseHTTPRequestHandler):
     server: Suite
 
     def do_GET(self) -> None:
-        self._answer(self.server.metrics().encode())
+        self._answer(*self.server.metrics(self.headers["Accept"]))
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.told.put({"path": self.path, **body})
-        self._answer(b"")
+        self._answer(b"", "text/plain")
 
-    def _answer(self, body: bytes) -> None:
+    def _answer(self, body: bytes, kind: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
