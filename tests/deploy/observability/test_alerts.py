@@ -62,7 +62,10 @@ CASES = (
         still=30,
         over=60,
         summary="sales: 10.0.0.1:8000 is down",
-        description="For a minute at least one gateway has sent nothing to 10.0.0.1:8000, a replica of sales.",
+        description=(
+            "For a minute at least one gateway has found 10.0.0.1:8000, a replica of sales, unfit to serve: the others "
+            "carry its load."
+        ),
     ),
     Case(
         "gateway.yaml",
@@ -80,7 +83,8 @@ CASES = (
         over=60,
         summary="sales has no replica that is up",
         description=(
-            "For half a minute no gateway has found a replica of sales fit to serve: its routes answer 503."
+            "For half a minute no gateway has found a replica of sales fit to serve: its routes fail, or depend on "
+            "luck."
         ),
         severity="page",
     ),
