@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from time import time_ns
 
@@ -30,6 +30,9 @@ from shared.service.middleware import PROBES, App, HeadAsGet, IdentityGate, Requ
 from shared.service.openapi import document_api
 from shared.service.settings import ServiceSettings, read_cursor_key
 from shared.telemetry.driving import time_tasks
+from shared.telemetry.metrics.export import MetricsExport
+from shared.telemetry.metrics.page import metrics_router
+from shared.telemetry.metrics.service import ServiceMetrics
 from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry
 from shared.telemetry.stopwatch import LoopWork
@@ -50,21 +53,27 @@ def make_parts(service: Service, settings: ServiceSettings) -> Parts:
 
 
 def create_app(
-    service: Service, settings: ServiceSettings, telemetry: Telemetry, work: LoopWork | None = None
+    service: Service,
+    settings: ServiceSettings,
+    telemetry: Telemetry,
+    work: LoopWork | None = None,
+    export: MetricsExport | None = None,
 ) -> App:
     """The whole application, from the outside in: changes, timing and span, request id, load, deadline, identity, reads, routes.
 
-    `work` is what the server's protocol shares with it, where there is a server.
+    `work` is what the server's protocol shares with it, where there is a server; `export` where its metrics go besides
+    `/metrics`.
     """
     parts = make_parts(service, settings)
     meter = LoadMeter(pool_use=parts.database.reads_in_use)
     verifier = IdentityVerifier(settings.identity_public_key_file.read_bytes(), service.name)
     offers = [(r, Handlers(r, parts.database, parts.signer).endpoints()) for r in service.resources]
-    api = _make_api(service, parts, offers, telemetry, meter)
+    metrics = ServiceMetrics(service.name, outbox=telemetry.outbox, pools=parts.database.pools)
+    api = _make_api(service, parts, offers, telemetry, meter, metrics, export)
     app: App = DirectReads(api, (endpoint for _, endpoints in offers for endpoint in endpoints))
     app = Deadline(IdentityGate(HeadAsGet(app), verifier))
-    app = RequestIds(ReportLoad(app, meter))
-    app = ServerSpans(app, telemetry, served=_log_served, unseen=PROBES, work=work)
+    app = metrics.counting(RequestIds(ReportLoad(app, meter)), PROBES)
+    app = ServerSpans(app, telemetry, served=_told_to(metrics), unseen=PROBES, work=work)
     return ChangeStream(app, parts.database, verifier)
 
 
@@ -74,6 +83,8 @@ def _make_api(
     offers: Iterable[tuple[Resource, list[Endpoint]]],
     telemetry: Telemetry,
     meter: LoadMeter,
+    metrics: ServiceMetrics,
+    export: MetricsExport | None,
 ) -> FastAPI:
     """The routes and their documentation."""
 
@@ -82,7 +93,7 @@ def _make_api(
         time_tasks(asyncio.get_running_loop())
         await parts.database.open()
         _settle_garbage_collector()
-        async with meter.measuring():
+        async with meter.measuring(), metrics.measuring(export):
             yield
         await parts.database.close()
         await asyncio.to_thread(telemetry.shutdown)
@@ -99,7 +110,8 @@ def _make_api(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     add_error_handlers(app)
-    app.include_router(health_router(service, parts.database))
+    app.include_router(health_router(service, parts.database, metrics.readiness))
+    app.include_router(metrics_router(metrics.collect))
     # A service's own routes before the resources': /v1/deals/summary is no deal's id. Not as a group, which costs a
     # look-up and would be asked last.
     for make_router in service.routers:
@@ -111,7 +123,16 @@ def _make_api(
     return app
 
 
-def _log_served(request: ServedRequest) -> None:
+def _told_to(metrics: ServiceMetrics) -> Callable[[ServedRequest], None]:
+    def served(request: ServedRequest) -> None:
+        metrics.served(request)
+        log_served(request)
+
+    return served
+
+
+def log_served(request: ServedRequest) -> None:
+    """The access line of a request that has ended."""
     trace_id = f"{request.trace_id:032x}" if request.trace_id else None
     span_id = f"{request.span_id:016x}" if request.trace_id else None
     log_access(

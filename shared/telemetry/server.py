@@ -44,8 +44,9 @@ class ServedRequest(NamedTuple):
     """A request as it ended, for the access log and the metrics.
 
     `duration_ns` runs from the first bytes to the end of the answer; it is the sum of the terms, and the span's
-    duration. `status` is None when the client got no answer at all, `error` the convention's `error.type`. Both ids
-    are 0 where there is no trace; `recorded` says whether there is a span.
+    duration. `done_ns` is the monotonic reading at its end. `status` is None when the client got no answer at all,
+    `error` the convention's `error.type`. Both ids are 0 where there is no trace; `recorded` says whether there is a
+    span.
     """
 
     method: str
@@ -59,6 +60,7 @@ class ServedRequest(NamedTuple):
     trace_id: int
     span_id: int
     recorded: bool
+    done_ns: int
 
 
 def matched_route(scope: Scope) -> str | None:
@@ -118,8 +120,10 @@ class ServerSpans:
             exchange.failed(error)
             raise
         finally:
+            ended = perf_counter_ns()
             self._finish(scope, exchange, context, parent_id)
             current_request.reset(token)
+            self._work.ended(ended, perf_counter_ns())
 
     def _place(self, context: RequestContext, scope: Scope) -> int:
         """Where the request stands in which trace; gives the parent's id."""
@@ -158,6 +162,7 @@ class ServerSpans:
             context.trace_id,
             context.span_id,
             context.recorded,
+            context.watch.received + terms.total_ns,
         )
         if context.recorded and (outbox := self._telemetry.outbox) is not None:
             start_ns = context.watch.received + context.offset_ns

@@ -18,7 +18,7 @@ from typing import Final
 from shared.telemetry.downstream import Call, Wait, critical_path
 from shared.telemetry.terms import ServiceTerms
 
-_IDLE_NS: Final = 200_000
+_IDLE_NS: Final = 1_000_000
 
 
 class LoopWork:
@@ -26,8 +26,10 @@ class LoopWork:
 
     `busy` is a running total. A request that wakes up was woken by what the loop found when it last looked at its
     sockets. That may have come at any time since the loop had looked before: if the loop was working meanwhile, this
-    work is what the request waited for. Looks are known by what they find, which are new requests, and by pauses:
-    after 0.2 ms without work the loop had nothing to do, so nothing can have been lying there.
+    work is what the request waited for.
+
+    A look is known by what it finds, a new request, and by a pause. A pause of more than 1 ms is idleness: the loop
+    had looked and had found nothing. So is, more likely than not, one that is longer than the work before it.
     """
 
     __slots__ = ("_at_last_look", "_ended", "busy", "since_looked")
@@ -48,7 +50,8 @@ class LoopWork:
 
     def began(self, now: int) -> None:
         """Work begins at `now`."""
-        if now - self._ended > _IDLE_NS:
+        pause = now - self._ended
+        if pause > _IDLE_NS or pause > self.busy - self.since_looked:
             self.since_looked = self._at_last_look = self.busy
 
     def ended(self, began: int, now: int) -> None:

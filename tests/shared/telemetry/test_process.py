@@ -40,14 +40,14 @@ def traced_app(log: Path, **environment: str) -> Iterator[tuple[subprocess.Popen
         )
     try:
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            _await_listening(process, port, log)
+            await_listening(process, port, log)
             yield process, client
     finally:
         process.kill()
         process.wait()
 
 
-def _await_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def await_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     while process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -85,6 +85,17 @@ def test_a_statement_that_outlasts_the_blocking_was_slow() -> None:
     assert victim.lap(40 * MS).db == 40 * MS - 50_000
 
 
+def test_a_pause_longer_than_the_work_before_it_was_for_the_statement() -> None:
+    for pause, late in ((90_000, 100_000), (110_000, 0)):
+        work = LoopWork()
+        watch = started(work=work)
+        watch.statements += 1
+        watch.paused(0)
+        started(work=work).paused(100_000)
+        watch.resumed(100_000 + pause)
+        assert watch.lap(100_000 + pause).sched == late
+
+
 def test_a_slow_statement_on_a_busy_loop_is_slow_all_the_same() -> None:
     work = LoopWork()
     watch = started(work=work)
