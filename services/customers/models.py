@@ -1,6 +1,7 @@
 """The tables' common ground: one metadata for the customers' database."""
 
 from shared.database.tables import TypedBase, service_metadata
+from shared.events.schema import add_event_log
 from shared.idempotency import add_idempotency_table
 from shared.imports.tables import ImportRecord, add_import_tables
 
@@ -12,6 +13,7 @@ class Base(TypedBase):
     metadata = service_metadata()
 
 
+add_event_log(Base.metadata)
 add_idempotency_table(Base.metadata)
 add_import_tables(Base.metadata)
 
