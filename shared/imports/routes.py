@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from shared.database.tables import new_id
+from shared.events.recording import act_for
+from shared.events.tags import record_tag
 from shared.idempotency import Answer
 from shared.identity import Identity
 from shared.imports import store
@@ -28,6 +30,7 @@ from shared.resources.listing import Selection
 from shared.resources.performing import perform
 from shared.resources.rules import Unit
 from shared.resources.statements import Scope, Statements
+from shared.resources.tags import tag_headers
 from shared.service.definition import Parts
 
 _CSV = "text/csv; charset=utf-8"
@@ -85,6 +88,7 @@ class _Handlers:
             )
         plan = read_plan(fields["mapping"], self._targets)
         async with self._database.connection() as connection:
+            await act_for(connection, identity.principal)
             import_id = await self._open(connection, identity, plan, form.file_name)
             try:
                 upload = await _store_file(connection, identity.tenant_id, import_id, form.file())
@@ -123,7 +127,11 @@ class _Handlers:
         statement = self._statements.one(Scope(identity.tenant_id), import_id, self._whole)
         if not await self._database.fetch("SELECT imports", statement.sql, *statement.values):
             raise not_found("There is no such import.")
-        headers = {"Content-Disposition": f'attachment; filename="import-{import_id}-errors.csv"'}
+        headers = {
+            "Content-Disposition": f'attachment; filename="import-{import_id}-errors.csv"',
+            "Cache-Control": "private, no-cache",
+            **tag_headers([self._resource.kind, record_tag(self._resource.kind, import_id)]),
+        }
         return StreamingResponse(
             self._error_lines(identity.tenant_id, import_id), media_type=_CSV, headers=headers
         )
@@ -160,6 +168,7 @@ class _Handlers:
             )
             record.status = "queued"  # type: ignore[attr-defined]  # every import model has one
             record.size_bytes = upload.size  # type: ignore[attr-defined]  # as above
+            record.version += 1
             await unit.session.flush()
             return await self._answer(unit, upload.import_id)
 

@@ -135,6 +135,11 @@ class Resource:
             return f"/v1/{self.name}"
         return f"{self.parent.resource.path}/{{parent_id}}/{self.name}"
 
+    @cached_property
+    def kind(self) -> str:
+        """What changes call its records: the collection's path without anyone's id, such as `tickets/comments`."""
+        return self.path.removeprefix("/v1/").replace("/{parent_id}", "")
+
     def location(self, record_id: object, parent_id: object = None) -> str:
         """The path of one record."""
         return f"{self.path.format(parent_id=parent_id)}/{record_id}"

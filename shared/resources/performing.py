@@ -2,29 +2,38 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.database.database import Database
+from shared.events.recording import Origin, recorded
 from shared.idempotency import Answer, IdempotencyKey, read_key, run_once
 from shared.identity import Identity
 from shared.resources.rules import Unit
 from shared.resources.writing import DuplicateKey
+from shared.telemetry.tracecontext import parse, traceparent
 
 Execute = Callable[[Unit], Awaitable[Answer]]
 """The change itself; it may run more than once, so it starts from its arguments each time."""
 
 
 async def perform(request: Request, database: Database, payload: bytes, execute: Execute) -> Response:
-    """Runs `execute` in a transaction. `payload` is what a repetition with the same key must equal."""
+    """Runs `execute` in a transaction. `payload` is what a repetition with the same key must equal.
+
+    The answer says in its headers what was changed (`shared.events.tags`); so does a repetition's, whose first answer
+    may not have come through.
+    """
     identity: Identity = request.scope["identity"]
     key = request_key(request, payload)
+    caller = parse(request.headers.get("traceparent", ""))
+    origin = Origin(identity.principal, traceparent(caller) if caller is not None else None)
 
     async def work(session: AsyncSession) -> Answer:
         unit = Unit(session, identity, datetime.now(UTC))
-        return await run_once(session, key, lambda: execute(unit))
+        return await run_once(session, key, lambda: recorded(session, origin, partial(execute, unit)))
 
     try:
         answer = await database.write(work, repeatable=key is not None)

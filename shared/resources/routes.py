@@ -27,6 +27,7 @@ from shared.resources.performing import perform
 from shared.resources.reading import Found, Reader
 from shared.resources.rules import Unit
 from shared.resources.statements import Scope
+from shared.resources.tags import Headers, ResourceTags
 from shared.resources.writing import Writer, Written
 
 JSON = "application/json"
@@ -59,6 +60,7 @@ class Handlers:
         self._database = database
         self._reader = Reader(resource, database, signer)
         self._query = QueryReader(resource)
+        self._tags = ResourceTags(resource)
         self._whole = Selection(resource.fields)
 
     @cached_property
@@ -91,8 +93,9 @@ class Handlers:
     async def list(self, request: Request) -> Response:
         """A page."""
         pairs = request.query_params.multi_items()
-        page = await self._reader.page(_scope(request), self._query.question(pairs))
-        headers = {"Cache-Control": _CACHE}
+        scope, question = _scope(request), self._query.question(pairs)
+        page = await self._reader.page(scope, question)
+        headers = {"Cache-Control": _CACHE, **self._tags.of_list(scope, question.selection)}
         if page.next_cursor is not None:
             rest = [(name, value) for name, value in pairs if name != "cursor"]
             query = urlencode([*rest, ("cursor", page.next_cursor)], safe="[]")
@@ -102,16 +105,16 @@ class Handlers:
 
     async def get(self, request: Request) -> Response:
         """One record by its id."""
-        selection = self._selection(request)
-        found = await self._reader.one(_scope(request), self._record_id(request), selection)
-        return _single(request, found, selection)
+        scope, selection = _scope(request), self._selection(request)
+        found = await self._reader.one(scope, self._record_id(request), selection)
+        return _single(request, found, selection, self._tags.of_one(scope, found, selection))
 
     async def get_by_external_id(self, request: Request) -> Response:
         """One record by another system's id."""
-        selection = self._selection(request)
+        scope, selection = _scope(request), self._selection(request)
         source, external_id = _external_id(request)
-        found = await self._reader.one_by_external_id(_scope(request), source, external_id, selection)
-        return _single(request, found, selection)
+        found = await self._reader.one_by_external_id(scope, source, external_id, selection)
+        return _single(request, found, selection, self._tags.of_one(scope, found, selection))
 
     async def create(self, request: Request) -> Response:
         """A new record."""
@@ -199,9 +202,9 @@ class Handlers:
         return _path_id(request, "id", self._resource.singular)
 
 
-def _single(request: Request, found: Found, selection: Selection) -> Response:
+def _single(request: Request, found: Found, selection: Selection, tags: Headers) -> Response:
     tag = entity_tag(found.version, found.body, whole=selection.whole)
-    headers = {"ETag": tag, "Cache-Control": _CACHE}
+    headers = {"ETag": tag, "Cache-Control": _CACHE, **tags}
     if not_modified(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     return Response(found.body, media_type=JSON, headers=headers)

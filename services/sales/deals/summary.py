@@ -18,6 +18,7 @@ from shared.problems import bad_query
 from shared.resources.documentation import component, failures, json_response, list_parameters
 from shared.resources.listing import ListQuestion, QueryReader
 from shared.resources.statements import Scope, Statement, Statements
+from shared.resources.tags import ResourceTags
 from shared.service.definition import Parts
 
 _GROUPED = "SELECT t.status, t.amount_currency, count(*), sum(t.amount_amount)::text"
@@ -37,14 +38,16 @@ class SummaryStatements(Statements):
 def summary_router(parts: Parts) -> APIRouter:
     """The route, over this process's database."""
     router = APIRouter(tags=[DEALS.name])
-    statements, query = SummaryStatements(DEALS), QueryReader(DEALS)
+    statements, query, tags = SummaryStatements(DEALS), QueryReader(DEALS), ResourceTags(DEALS)
 
     async def summarise(request: Request) -> Response:
         question = query.question(_filters_only(request.query_params.multi_items()))
-        statement = statements.summary(Scope(request.scope["identity"].tenant_id), question)
+        scope = Scope(request.scope["identity"].tenant_id)
+        statement = statements.summary(scope, question)
         rows = await parts.database.fetch("SELECT deals", statement.sql, *statement.values)
         body = json.dumps(summary_of(DealGroup(*row) for row in rows)).encode()
-        return Response(body, media_type="application/json", headers={"Cache-Control": "private, no-cache"})
+        headers = {"Cache-Control": "private, no-cache", **tags.of_list(scope, question.selection)}
+        return Response(body, media_type="application/json", headers=headers)
 
     router.add_api_route(
         f"{DEALS.path}/summary",
