@@ -18,6 +18,7 @@ from uuid import UUID
 
 import asyncpg
 
+from shared.events.feed import NOTIFY
 from shared.imports import store
 from shared.imports.conversion import KEY, BatchConverter, Staged
 from shared.imports.merging import Merged, Merger, Scope, Turn
@@ -143,6 +144,7 @@ class ImportRun:
             self._count_read(ready)
             self._count_merged(merged)
             await self._save(ready.staged.errors + merged.errors, merger.connection)
+        await merger.connection.execute(NOTIFY)
 
     async def _merge(self, merger: Merger, ready: "_Ready", turn: Turn) -> Merged:
         await merger.stage(ready.text)

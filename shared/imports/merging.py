@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from shared.events.recording import act_for
 from shared.imports.plan import Plan
 from shared.imports.reading.errors import RowError, shown
 
@@ -69,6 +70,7 @@ class Merger:
         """Makes the temporary tables."""
         for sql in (*_SETTINGS, *self._statements.create_tables()):
             await self.connection.execute(sql)
+        await act_for(self.connection, self._scope.principal)
 
     async def stage(self, text: bytes) -> None:
         """Copies a batch in, with an id and its numbers in front of each row."""

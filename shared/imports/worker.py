@@ -15,6 +15,7 @@ import asyncpg
 
 from shared.database.database import Database
 from shared.database.failures import connection_lost
+from shared.events.feed import NOTIFY
 from shared.imports import store
 from shared.imports.job import MERGED_AT_ONCE, AbortedError, CancelledImportError, Connections, ImportRun
 from shared.imports.plan import make_plan
@@ -82,6 +83,7 @@ class _Worker:
     async def _run(self, connection: asyncpg.Connection, job: asyncpg.Record) -> None:
         status, failure = await self._outcome(connection, job)
         await store.finish_job(connection, job["tenant_id"], job["id"], status, failure)
+        await connection.execute(NOTIFY)
         _logger.info(
             "import %s of %s: %s%s", job["id"], job["resource"], status, f": {failure}" if failure else ""
         )
