@@ -42,7 +42,7 @@ from services.gateway.caching.http.reuse import (
     usable_while_revalidated,
 )
 from services.gateway.caching.http.stored import StoredAnswer, StorePlan
-from services.gateway.caching.http.storing import UNKEYED, has_unkeyed, why_not
+from services.gateway.caching.http.storing import REQUEST_NO_STORE, UNKEYED, has_unkeyed, why_not
 from services.gateway.caching.http.structured import TARGETS, governing
 
 _METHODS: Final = frozenset({b"GET", b"HEAD"})
@@ -96,15 +96,17 @@ DEFAULT_RULES: Final = Rules()
 
 
 class Renewal(NamedTuple):
-    """A stored answer before and after a validation, which confirmed it unless `refusal` says otherwise.
+    """A stored answer before and after a validation.
 
-    With a `refusal` it must not be stored any longer; the request that had it validated may still be answered
-    with `after`.
+    `after` takes the place of `before`, unless there is a `refusal`: then `after` is for the request alone that
+    had it validated, and `before` goes if `dropped`. Of a HEAD that found another representation, both are the
+    same.
     """
 
     before: StoredAnswer
     after: StoredAnswer
     refusal: Refusal | None
+    dropped: bool
 
 
 def on_request(
@@ -303,7 +305,7 @@ def on_head_answer(
         [
             _renewed(stored, request, answer, head, times, rules)
             if confirmed_by_head(stored, answer, times.wall_s)
-            else Renewal(stored, stored, _ANOTHER)
+            else Renewal(stored, stored, _ANOTHER, dropped=True)
             for stored in fitting
         ]
     )
@@ -318,14 +320,19 @@ def _renewed(
     if b"date" not in answer:
         del fields[b"date"]  # the old one would make it look old
     governed = governing(fields, rules.targets)
-    refusal = _why_not(b"GET", request, stored.status, fields, governed, shared=stored.shared)
+    # What the request says of storing concerns this answer, not the one that is stored already (5.2.1.5).
+    unasking = {name: value for name, value in request.items() if name != b"cache-control"}
+    refusal = _why_not(b"GET", unasking, stored.status, fields, governed, shared=stored.shared)
     plan = _plan(request, stored.status, fields, whole, times, governed, shared=stored.shared, rules=rules)
     if not matches(stored, request):
         # It was stored for another request, whose other fields nobody noted.
         if plan.vary != stored.vary:
             refusal = refusal or _VARIES
         plan.vary, plan.selecting = stored.vary, stored.selecting
-    return Renewal(stored, StoredAnswer(plan, stored.length), refusal)
+    dropped = refusal is not None
+    if refusal is None and request_directives(request).no_store:
+        refusal = REQUEST_NO_STORE
+    return Renewal(stored, StoredAnswer(plan, stored.length), refusal, dropped)
 
 
 def on_error(

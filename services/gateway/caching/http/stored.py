@@ -19,6 +19,7 @@ from services.gateway.protocol.fields import HOP_BY_HOP
 
 # RFC 9111, 3.1: of the connection, or of the proxy. Age is told anew with every use (5.1).
 _NOT_STORED: Final = HOP_BY_HOP | {b"proxy-authentication-info", b"age"}
+_MOST_DIGITS: Final = 18
 
 
 class StoredAnswer:
@@ -71,7 +72,7 @@ class StoredAnswer:
         self.born_ns = plan.born_ns
         self.fresh_until_ns = fresh = plan.born_ns + plan.freshness.lifetime_s * SECOND_NS
         self.must_revalidate = forbids_stale(directives, shared=plan.shared)
-        self.usable_until_ns = plan.received_ns if directives.no_cache else fresh
+        self.usable_until_ns = 0 if directives.no_cache else fresh
         self.revalidate_until_ns = self.error_until_ns = fresh
         if not self.must_revalidate:
             self.revalidate_until_ns += directives.stale_while_revalidate * SECOND_NS
@@ -186,4 +187,4 @@ def _conditions(etag: bytes | None, modified: bytes | None) -> tuple[bytes, ...]
 
 def _declared_length(fields: Fields) -> int | None:
     length = fields.get(b"content-length")
-    return int(length) if length is not None and length.isdigit() else None
+    return int(length) if length is not None and length.isdigit() and len(length) <= _MOST_DIGITS else None

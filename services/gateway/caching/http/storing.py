@@ -32,7 +32,7 @@ _CREDENTIALS: Final = frozenset({b"authorization", b"x-api-key"})
 
 _METHOD: Final = Refusal("method", "Only answers to GET are stored.")
 _STATUS: Final = Refusal("status", "Answers of this status are not stored.")
-_REQUEST_NO_STORE: Final = Refusal("request-no-store", "The request says no-store.")
+REQUEST_NO_STORE: Final = Refusal("request-no-store", "The request says no-store.")
 _NO_STORE: Final = Refusal("no-store", "The answer says no-store.")
 _PRIVATE: Final = Refusal("private", "The answer is private and the route's cache shared.")
 _AUTHORIZED: Final = Refusal(
@@ -71,7 +71,7 @@ def why_not(
     if status not in UNDERSTOOD:
         return _STATUS
     if request_directives(request).no_store:
-        return _REQUEST_NO_STORE
+        return REQUEST_NO_STORE
     return (
         _why_not_by_request(request)
         or _why_not_by_directives(request, directives, shared=shared)

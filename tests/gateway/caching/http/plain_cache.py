@@ -4,7 +4,7 @@ It is told what answers and requests mean rather than reading it from header fie
 keeps every answer as it came.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,12 @@ class PlainCache:
             kept for kept in self.kept if kept.meaning.tagged and kept.meaning.version == meaning.version
         ]
         for kept in before:
-            self.kept.remove(kept)
             mine = not kept.meaning.varies or kept.region == wish.region
-            if self.may_be_kept(meaning, wish) and (mine or kept.meaning.varies == meaning.varies):
+            may_be_kept = self.may_be_kept(meaning, replace(wish, no_store=False))
+            may_be_kept = may_be_kept and (mine or kept.meaning.varies == meaning.varies)
+            if may_be_kept and wish.no_store:
+                continue  # as it was: nothing of this answer is kept
+            self.kept.remove(kept)
+            if may_be_kept:
                 region = wish.region if mine else kept.region
                 self.kept.append(Kept(meaning, region if meaning.varies else None, now, meaning.age))

@@ -24,14 +24,14 @@ MEANINGS = st.builds(
     Meaning,
     version=st.just(0),
     max_age=MAYBE,
-    s_maxage=st.none() | MAYBE,
+    s_maxage=st.sampled_from([None, None, 0, 1, 10]),
     no_cache=RARELY,
     no_store=RARELY,
     private=RARELY,
     public=st.booleans(),
     must_revalidate=RARELY,
     while_revalidate=SECONDS,
-    if_error=SECONDS,
+    if_error=st.sampled_from([0, 10, 100]),
     varies=st.booleans(),
     tagged=st.sampled_from([True, True, True, False]),
     age=st.sampled_from([0, 0, 1, 5]),
@@ -82,12 +82,16 @@ class Histories(RuleBasedStateMachine):
         self.meaning = meaning
         self.version += changed
 
-    @rule(failing=st.booleans())
-    def the_upstream_fails_or_recovers(self, failing: bool) -> None:
-        self.failing = failing
+    @rule(
+        wishes=st.lists(st.tuples(st.integers(0, 4), RARELY, WISHES | PLAIN_WISHES), min_size=1, max_size=6)
+    )
+    def requests(self, wishes: list[tuple[int, bool, Wish]]) -> None:
+        for seconds, failing, wish in wishes:
+            self.now += seconds
+            self.failing = failing
+            self._request(wish, seconds % 2)
 
-    @rule(wish=WISHES | PLAIN_WISHES, delay=st.sampled_from([0, 0, 1, 3]))
-    def a_request(self, wish: Wish, delay: int) -> None:
+    def _request(self, wish: Wish, delay: int) -> None:
         request = read_fields(wish.lines())
         decision = on_request(b"GET", request, self.variants, self.now_ns)
         assert self._told(decision) == self.plain.verdict(wish, self.now)
@@ -171,8 +175,9 @@ class Histories(RuleBasedStateMachine):
         request = read_fields(wish.lines())
         renewals = on_not_modified(self.variants, request, read_fields(lines), block(*lines), self._times(0))
         assert renewals
-        for before, after, refusal in renewals:
-            self.variants = tuple(each for each in self.variants if each is not before)
+        for before, after, refusal, dropped in renewals:
+            if dropped or refusal is None:
+                self.variants = tuple(each for each in self.variants if each is not before)
             if refusal is None:
                 self.variants = add_variant(self.variants, after)
             known = wish.known_version == self.version
@@ -188,4 +193,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestHistories.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

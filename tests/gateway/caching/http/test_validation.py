@@ -119,7 +119,16 @@ def test_4_3_4_only_a_stored_200_is_confirmed() -> None:
 def test_4_3_4_a_304_may_end_the_storing(control: bytes) -> None:
     (renewal,) = confirm(tagged(b'"t"'), lines=(b'ETag: "t"', b"Cache-Control: " + control))
     assert renewal.refusal is not None
+    assert renewal.dropped
     assert renewal.after.etag == b'"t"'  # for the one who asked
+
+
+def test_5_2_1_5_no_store_of_the_request_concerns_the_304_and_not_what_is_stored() -> None:
+    fields = (b"Cache-Control: no-store",)
+    (renewal,) = confirm(tagged(b'"t"'), lines=(b'ETag: "t"',), fields=fields)
+    assert (renewal.refusal is None, renewal.dropped) == (False, False)
+    (renewal,) = confirm(tagged(b'"t"'), lines=(b'ETag: "t"', b"Cache-Control: private"), fields=fields)
+    assert renewal.dropped
 
 
 def test_4_3_4_a_304_may_change_the_directives() -> None:
