@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import asyncpg
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from shared.database.failures import connection_lost, lost_a_race
 from shared.database.read_pool import ReadPool
@@ -25,6 +26,7 @@ from shared.telemetry.database import (
     waiting_for_connection,
     watch_statements,
 )
+from shared.telemetry.metrics.pools import PoolUse
 
 ResultT = TypeVar("ResultT")
 Work = Callable[[AsyncSession], Awaitable[ResultT]]
@@ -82,6 +84,17 @@ class Database:
     def reads_in_use(self) -> float:
         """The share of the connections for reads that are at work, 0 to 1."""
         return self._pool.in_use if self._pool is not None else 0.0
+
+    def pools(self) -> list[PoolUse]:
+        """The use of the connections for reads and of those for writes; none before it is opened."""
+        if self._pool is None or self._engine is None:
+            return []
+        writes = self._engine.sync_engine.pool
+        assert isinstance(writes, QueuePool)  # noqa: S101 (as `open` has made it)
+        return [
+            self._pool.use(),
+            PoolUse("writes", writes.checkedout(), writes.checkedin(), self._writes),
+        ]
 
     async def fetch(self, summary: str, sql: str, *values: Any) -> list[asyncpg.Record]:
         """Rows of one read statement. `summary` names it in traces, such as `SELECT accounts`.

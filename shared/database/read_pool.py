@@ -11,6 +11,8 @@ from contextlib import suppress
 
 import asyncpg
 
+from shared.telemetry.metrics.pools import PoolUse
+
 _CLOSING_S = 2.0
 
 
@@ -34,6 +36,10 @@ class ReadPool:
     def in_use(self) -> float:
         """The share of the places that are lent, 0 to 1."""
         return (self._taken - len(self._idle)) / self._size
+
+    def use(self) -> PoolUse:
+        """Who is lent, or being made, is used."""
+        return PoolUse("reads", self._taken - len(self._idle), len(self._idle), self._size)
 
     async def acquire(self) -> asyncpg.Connection:
         """A connection to be given back by `release` or `discard`, waited for in turn when all are lent.

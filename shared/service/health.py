@@ -1,6 +1,7 @@
 """Liveness and readiness: the process runs; it can serve."""
 
 import asyncio
+from collections.abc import Callable
 
 import asyncpg
 from fastapi import APIRouter
@@ -15,8 +16,11 @@ from shared.service.definition import Service
 _PATIENCE_S = 1.0
 
 
-def health_router(service: Service, database: Database) -> APIRouter:
-    """`/livez` and `/readyz`. Readiness asks this service's own database and schema, never another service."""
+def health_router(service: Service, database: Database, found: Callable[[bool], None]) -> APIRouter:
+    """`/livez` and `/readyz`. Readiness asks this service's own database and schema, never another service.
+
+    `found` is told each time whether the service is ready.
+    """
     router = APIRouter(include_in_schema=False)
     wanted = newest_revision(service.migrations)
 
@@ -27,6 +31,7 @@ def health_router(service: Service, database: Database) -> APIRouter:
     @router.get("/readyz")
     async def readyz(_request: Request) -> JSONResponse:
         problem = await _unready(database, wanted)
+        found(problem is None)
         if problem is None:
             return JSONResponse({"status": "ok", "schema": wanted})
         return JSONResponse({"status": "unready", "reason": problem}, 503)

@@ -19,9 +19,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 _REQUEST_ID = b"x-request-id"
 _USABLE_ID = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 _IDENTITY = IDENTITY_HEADER.lower().encode()
-PROBES = frozenset({"/livez", "/readyz"})
-"""What is asked every few seconds and says nothing when it is answered: neither traced nor logged."""
-OPEN_PATHS = PROBES | {"/metrics", "/openapi.json", "/docs"}
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+"""What is asked every few seconds and says nothing when it is answered: neither traced nor logged nor counted."""
+OPEN_PATHS = PROBES | {"/openapi.json", "/docs"}
 """What anyone who reaches the service may ask: nothing there belongs to a tenant."""
 
 

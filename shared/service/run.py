@@ -14,6 +14,7 @@ from shared.service.definition import Service
 from shared.service.protocol import timed_by
 from shared.service.settings import ServiceSettings
 from shared.service.sweeping import sweep_idempotency_keys
+from shared.telemetry.metrics.export import configure_metrics_export
 from shared.telemetry.setup import Telemetry, configure
 from shared.telemetry.stopwatch import LoopWork
 from shared.version import VERSION
@@ -39,7 +40,10 @@ def serve(service: Service, settings: ServiceSettings) -> None:
     for signal_number in _STOPS:
         signal.signal(signal_number, _leave)
     work = LoopWork()
-    app = create_app(service, settings, _telemetry(service, settings), work)
+    export = configure_metrics_export(
+        service.name, version=VERSION, instance_id=settings.instance, environ=os.environ
+    )
+    app = create_app(service, settings, _telemetry(service, settings), work, export)
     uvicorn.run(
         app,
         http=timed_by(work),

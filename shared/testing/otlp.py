@@ -60,12 +60,13 @@ class OtlpReceiver:
     """A collector on a free port of 127.0.0.1, in a thread: `with OtlpReceiver() as receiver: …`.
 
     Point `OTEL_EXPORTER_OTLP_ENDPOINT` at `endpoint`. `answer` is the status given to exports; with one
-    other than 200 the spans are refused.
+    other than 200 they are refused. Of metrics the requests' bodies are kept, see `shared.testing.otlp_metrics`.
     """
 
     def __init__(self) -> None:
         self.answer = 200
         self.requests = 0
+        self.metrics: list[bytes] = []
         self._spans: list[ReceivedSpan] = []
         self._arrived = Condition()
         self._server = _Server(("127.0.0.1", 0), _handler_for(self))
@@ -186,14 +187,18 @@ def _handler_for(receiver: OtlpReceiver) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0")))
-            receiver.requests += 1
-            if self.path != "/v1/traces":
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            receiver.requests += self.path == "/v1/traces"
+            if self.path not in ("/v1/traces", "/v1/metrics"):
                 self._reply(404, b"")
             elif receiver.answer != 200:
                 self._reply(receiver.answer, b"")
+            elif self.path == "/v1/metrics":
+                receiver.metrics.append(body)
+                self._reply(200, b"")
             else:
-                compressed = self.headers.get("content-encoding") == "gzip"
-                receiver.receive(gzip.decompress(body) if compressed else body)
+                receiver.receive(body)
                 self._reply(200, ExportTraceServiceResponse().SerializeToString())
 
         def _reply(self, status: int, body: bytes) -> None:

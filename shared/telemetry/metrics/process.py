@@ -65,6 +65,7 @@ class ProcessMetrics:
         self, collect: Callable[[], Iterable[Family]], export: MetricsExport | None
     ) -> AsyncIterator[None]:
         """Watch the event loop while the block runs, and export what `collect` gives; once more at its end."""
+        self._mark(perf_counter_ns())
         tasks = [asyncio.create_task(self._watch())]
         if export is not None:
             tasks.append(asyncio.create_task(_export(collect, export)))

@@ -1,14 +1,15 @@
 """A service's metrics: what `ProcessMetrics` measures, fed by its middleware, and its database connections."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter_ns
-from typing import Any, NamedTuple
+from typing import Any
 
-from shared.telemetry.metrics.definitions import CONNECTION_WAIT, CONNECTIONS, CONNECTIONS_MAX
+from shared.telemetry.metrics.definitions import CONNECTION_WAIT
 from shared.telemetry.metrics.durations import Durations
 from shared.telemetry.metrics.export import MetricsExport
-from shared.telemetry.metrics.families import Family, Number
+from shared.telemetry.metrics.families import Family
+from shared.telemetry.metrics.pools import PoolUse, pool_families
 from shared.telemetry.metrics.process import ProcessMetrics
 from shared.telemetry.metrics.requests import RequestMetrics
 from shared.telemetry.outbox import SpanOutbox
@@ -21,20 +22,11 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class PoolUse(NamedTuple):
-    """Connections of one pool: at work, open without work, and how many there may be."""
-
-    name: str
-    used: int
-    idle: int
-    most: int
-
-
 class ServiceMetrics:
     """One per process. `hop` is the service's name; `pools` is asked at each collection."""
 
     def __init__(
-        self, hop: str, *, outbox: SpanOutbox | None, pools: Callable[[], Iterable[PoolUse]]
+        self, hop: str, *, outbox: SpanOutbox | None, pools: Callable[[], Sequence[PoolUse]]
     ) -> None:
         self._requests = RequestMetrics(
             hop, error_type=_error_type, security_event=lambda status, _: _EVENTS.get(status)
@@ -67,7 +59,7 @@ class ServiceMetrics:
                     request.status,
                     request.error,
                     *terms.latency,
-                    perf_counter_ns(),
+                    request.done_ns,
                     trace_id,
                     span_id,
                 ),
@@ -82,18 +74,9 @@ class ServiceMetrics:
 
     def collect(self) -> list[Family]:
         """As of now."""
-        pools = list(self._pools())
         return [
             *self._process.families(perf_counter_ns()),
-            Family(
-                CONNECTIONS,
-                [
-                    Number((state, pool.name), count)
-                    for pool in pools
-                    for state, count in (("used", pool.used), ("idle", pool.idle))
-                ],
-            ),
-            Family(CONNECTIONS_MAX, [Number((pool.name,), pool.most) for pool in pools]),
+            *pool_families(self._pools()),
             self._waits.family(),
         ]
 
