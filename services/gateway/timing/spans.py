@@ -11,7 +11,7 @@ from typing import Final
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from services.gateway.resilience.ledger import OK
+from services.gateway.resilience.ledger import OK, Outcome
 from services.gateway.timing.finished import Attempt, FinishedRequest
 from services.gateway.timing.terms import (
     Components,
@@ -29,6 +29,7 @@ _METHODS: Final = {
 }
 # Ends that are failures although their status, which may have gone out already, says nothing of it.
 _FAILED: Final = frozenset({"client_left", "cut_short"})
+_OUTCOMES: Final = tuple(outcome.label for outcome in Outcome)
 _COMPONENTS: Final = tuple(f"crm.latency.{name}_ns" for name in Components._fields)
 _SERVICE: Final = tuple(
     f"crm.service.{name}_ns"
@@ -118,7 +119,7 @@ def _attempt_span(request: FinishedRequest, attempt: Attempt, number: int, count
         "url.template": request.template,
         "crm.upstream.name": request.upstream,
         "crm.attempt.kind": attempt.kind,
-        "crm.attempt.outcome": attempt.outcome.label,
+        "crm.attempt.outcome": _OUTCOMES[attempt.outcome],
         "crm.attempt.counted": counted,
         "crm.connection.reused": attempt.sent_ns != 0 and attempt.connected_ns == 0,
     }
@@ -131,7 +132,7 @@ def _attempt_span(request: FinishedRequest, attempt: Attempt, number: int, count
     failure = attempt.outcome != OK or attempt.status >= 400
     if failure:
         # The convention's error.type: the status where there is one, else how the attempt ended.
-        attributes["error.type"] = str(attempt.status) if attempt.status >= 400 else attempt.outcome.label
+        attributes["error.type"] = str(attempt.status) if attempt.status >= 400 else _OUTCOMES[attempt.outcome]
     return SpanRecord(
         trace_id=request.trace_id,
         # Of an attempt that was never sent nobody else knows an id: any will do, as long as it stays the same.
