@@ -18,6 +18,7 @@ then have two SERVER spans.
     shared.telemetry.redaction     paths and URLs without personal data
     shared.telemetry.spans         SpanRecord, a finished span as a tuple
     shared.telemetry.outbox        finished spans on their way out, on a thread of its own
+    shared.telemetry.otlp          spans as OTLP's bytes
     shared.telemetry.exporting     the SDK and its exporter, imported only when an endpoint is configured
 
 Without an endpoint nothing is recorded and the SDK is never imported, but a caller's trace id still

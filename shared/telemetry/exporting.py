@@ -6,22 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
-from typing import Final, overload
+from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer, TraceState
+from opentelemetry.trace import Tracer
 
+from shared.telemetry.otlp import OtlpEncoder, span
 from shared.telemetry.spans import SpanRecord
 
-_SPANS_AT_A_TIME: Final = 8
+_SPANS_AT_A_TIME: Final = 32
 _PAUSE_S: Final = 0.0005
-_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
-_FINE: Final = Status()
 _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 _LOGGERS = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
@@ -49,7 +47,15 @@ class OncePerMinute(logging.Filter):
 
 
 class _OnceStoppedExporter(OTLPSpanExporter):
-    """Can be told to stop twice: by us when time is up, and by the processor when it gets there."""
+    """Can be told to stop twice: by us when time is up, and by the processor when it gets there.
+
+    And it posts what is encoded already, by the client that it has made from the environment (endpoint, headers,
+    certificates, compression, time-outs) and that retries.
+    """
+
+    def post(self, request: bytes) -> bool:
+        """Send an ExportTraceServiceRequest; False when it was given up. Its own client is private: a test holds it."""
+        return not self._shutdown and self._client.export(request).success
 
     def shutdown(self) -> None:
         if not self._shutdown:
@@ -57,74 +63,33 @@ class _OnceStoppedExporter(OTLPSpanExporter):
 
 
 class OtlpSpanExporter:
-    """Turns records into the SDK's spans and posts them by OTLP/HTTP; an outbox's exporter."""
+    """Writes records as OTLP and posts them by HTTP as the SDK does; an outbox's exporter."""
 
     def __init__(self, endpoint: str, resource: Mapping[str, str]) -> None:
         quieten_loggers()
         self._exporter = _OnceStoppedExporter(endpoint=endpoint)
-        self._resource = whole_resource(resource)
-        self._scope = InstrumentationScope("kontor", resource.get("service.version"))
+        version = resource.get("service.version", "")
+        self._encoder = OtlpEncoder(whole_resource(resource).attributes, "kontor", version)
 
     def export(self, records: Sequence[SpanRecord]) -> bool:
         """Post them, with the SDK's retries; False when it has given up."""
-        spans = _SpansInPassing(records, self._span)
-        return self._exporter.export(spans) is SpanExportResult.SUCCESS
+        return self._exporter.post(self._encoder.request(_written(records)))
 
     def shutdown(self) -> None:
         """Give up whatever is being retried."""
         self._exporter.shutdown()
 
-    def _span(self, record: SpanRecord) -> ReadableSpan:
-        state = TraceState.from_header([record.trace_state]) if record.trace_state else None
-        parent = None
-        if record.parent_id:
-            remote = record.kind is SpanKind.SERVER
-            parent = SpanContext(record.trace_id, record.parent_id, remote, _SAMPLED, state)
-        return ReadableSpan(
-            record.name,
-            context=SpanContext(record.trace_id, record.span_id, False, _SAMPLED, state),
-            parent=parent,
-            resource=self._resource,
-            attributes=record.attributes,
-            events=[Event(name, attributes, at_ns) for name, at_ns, attributes in record.events],
-            kind=record.kind,
-            status=_FINE if record.error is None else Status(StatusCode.ERROR, record.error or None),
-            start_time=record.start_ns,
-            end_time=record.end_ns,
-            instrumentation_scope=self._scope,
-        )
 
+def _written(records: Sequence[SpanRecord]) -> Iterator[bytes]:
+    """The spans one by one, with a moment's sleep after every few.
 
-class _SpansInPassing(Sequence[ReadableSpan]):
-    """Makes each span when the exporter comes to it, and sleeps for a moment after every few.
-
-    The exporter encodes a batch in one go, in Python. Without the pauses it would keep the interpreter from the event
-    loop for the 5 ms after which a thread must let go of it, every time that the loop has polled.
+    A thread that computes keeps the interpreter for 5 ms at a time from an event loop that comes back from polling.
+    With the pauses the loop waits for a few spans at most.
     """
-
-    def __init__(self, records: Sequence[SpanRecord], make: Callable[[SpanRecord], ReadableSpan]) -> None:
-        self._records = records
-        self._make = make
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    @overload
-    def __getitem__(self, index: int) -> ReadableSpan: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "_SpansInPassing": ...
-
-    def __getitem__(self, index: int | slice) -> "ReadableSpan | _SpansInPassing":
-        if isinstance(index, slice):
-            return _SpansInPassing(self._records[index], self._make)
-        return self._make(self._records[index])
-
-    def __iter__(self) -> Iterator[ReadableSpan]:
-        for number, record in enumerate(self._records, 1):
-            yield self._make(record)
-            if not number % _SPANS_AT_A_TIME:
-                sleep(_PAUSE_S)
+    for number, record in enumerate(records, 1):
+        yield span(record)
+        if not number % _SPANS_AT_A_TIME:
+            sleep(_PAUSE_S)
 
 
 def make_tracer(
