@@ -134,6 +134,52 @@ def test_slowness_burns_the_budget_of_latency(burn: BurnRate, tmp_path: Path) ->
     )
 
 
+def _steady(burn: BurnRate, slo: str, bad: float) -> dict[str, str]:
+    """The same share of bad requests all the time, for one long window."""
+    steps = _minutes(burn.long) // _STEPS[burn.long]
+    every = _PER_MINUTE * _STEPS[burn.long]
+    good = counter((steps, every * (1 - bad)))
+    if slo == "availability":
+        failed = counter((steps, every * bad))
+        return {
+            _requests(http_response_status_code="200"): good,
+            _requests(http_response_status_code="500"): failed,
+        }
+    return {_requests(http_response_status_code="200"): counter((steps, every)), _within(): good}
+
+
+@pytest.mark.parametrize("burn", BURN_RATES, ids=lambda burn: burn.long)
+@pytest.mark.parametrize("factor", [0.99, 1.01])
+@pytest.mark.parametrize(
+    ("slo", "alert", "budget", "more"),
+    [
+        ("availability", "AvailabilityBudgetBurn", 0.001, {}),
+        ("latency", "LatencyBudgetBurn", 0.01, {"dominant": "unknown"}),
+    ],
+    ids=["availability", "latency"],
+)
+def test_it_takes_exactly_the_burn_rate(
+    slo: str, alert: str, budget: float, more: dict[str, str], factor: float, burn: BurnRate, tmp_path: Path
+) -> None:
+    firing = {
+        "http_route": _ROUTE,
+        "objective": "interactive",
+        "severity": burn.severity,
+        "slo": slo,
+        "window": burn.long,
+        **more,
+    }
+    check_alerts(
+        _rules_of(burn, tmp_path),
+        alert,
+        _steady(burn, slo, budget * burn.factor * factor),
+        (Check(_minutes(burn.long), (firing,) if factor > 1 else ()),),
+        step_minutes=_STEPS[burn.long],
+        only={"burn_rate": f"{burn.factor:g}"},
+        directory=tmp_path,
+    )
+
+
 def test_a_short_outburst_alarms_nobody(tmp_path: Path) -> None:
     # All requests of 40 s fail: 1.1 % of the hour, within the first burn rate's 1.44 %.
     every, failed = counter((120, _PER_MINUTE)), counter((60, 0), (1, _PER_MINUTE * 2 / 3), (59, 0))
@@ -142,7 +188,7 @@ def test_a_short_outburst_alarms_nobody(tmp_path: Path) -> None:
         _requests(http_response_status_code="500"): failed,
     }
     check_alerts(
-        _RULES,
+        _rules_of(BURN_RATES[0], tmp_path),
         "AvailabilityBudgetBurn",
         series,
         (Check(61), Check(63), Check(90)),
@@ -162,7 +208,13 @@ def test_what_is_not_the_services_doing_does_not_count(tmp_path: Path) -> None:
         _requests("/readyz", http_response_status_code="503"): flood,
         _series("count", hop="sales", http_route=_ROUTE, http_response_status_code="500"): flood,
     }
-    check_alerts(_RULES, "AvailabilityBudgetBurn", series, (Check(60), Check(120)), directory=tmp_path)
+    check_alerts(
+        _rules_of(BURN_RATES[0], tmp_path),
+        "AvailabilityBudgetBurn",
+        series,
+        (Check(60), Check(120)),
+        directory=tmp_path,
+    )
 
 
 def test_an_answer_that_was_cut_short_counts(tmp_path: Path) -> None:
@@ -182,7 +234,14 @@ def test_requests_without_a_failure_burn_nothing(tmp_path: Path) -> None:
         f'{{http_route="{_ROUTE}",objective="interactive",slo="{slo}"}}': 0.0
         for slo in ("availability", "latency")
     }
-    check_values(_RULES, "route:error_budget_burn:rate5m", series, 30, expected, directory=tmp_path)
+    check_values(
+        _rules_of(BURN_RATES[0], tmp_path),
+        "route:error_budget_burn:rate5m",
+        series,
+        30,
+        expected,
+        directory=tmp_path,
+    )
 
 
 def test_a_few_failures_of_a_lonely_route_alarm_nobody(tmp_path: Path) -> None:
@@ -199,7 +258,7 @@ def test_a_few_failures_of_a_lonely_route_alarm_nobody(tmp_path: Path) -> None:
         "window": "1h",
     }
     check_alerts(
-        _RULES,
+        _rules_of(BURN_RATES[0], tmp_path),
         "AvailabilityBudgetBurn",
         series,
         (Check(30), Check(60, (firing,))),
@@ -217,7 +276,7 @@ def test_imports_may_take_longer(tmp_path: Path) -> None:
     }
     labels = f'{{http_route="{route}",objective="imports",slo="latency"}}'
     check_values(
-        _RULES,
+        _rules_of(BURN_RATES[0], tmp_path),
         'route:error_budget_burn:rate1h{slo="latency"}',
         series,
         30,
@@ -231,7 +290,14 @@ def test_the_dominant_term_is_named(dominant: str, tmp_path: Path) -> None:
     terms = {"processing": 5.0, "network": 5.5, "system": 6.0, dominant: 6.5}
     expected = {f'{{dominant="{dominant}",http_route="{_ROUTE}"}}': 1.0}
     series = {_requests(http_response_status_code="200"): counter((60, 100)), **_terms(**terms)}
-    check_values(_RULES, "route:dominant_term:rate5m", series, 30, expected, directory=tmp_path)
+    check_values(
+        _rules_of(BURN_RATES[0], tmp_path),
+        "route:dominant_term:rate5m",
+        series,
+        30,
+        expected,
+        directory=tmp_path,
+    )
 
 
 def test_the_dominant_term_is_that_of_now(tmp_path: Path) -> None:
@@ -242,7 +308,14 @@ def test_the_dominant_term_is_that_of_now(tmp_path: Path) -> None:
         name.format(_ROUTE, "network"): counter((60, 5)),
     }
     expected = {f'{{dominant="network",http_route="{_ROUTE}"}}': 1.0}
-    check_values(_RULES, "route:dominant_term:rate5m", series, 40, expected, directory=tmp_path)
+    check_values(
+        _rules_of(BURN_RATES[0], tmp_path),
+        "route:dominant_term:rate5m",
+        series,
+        40,
+        expected,
+        directory=tmp_path,
+    )
 
 
 def test_without_terms_the_alert_is_not_lost(tmp_path: Path) -> None:
@@ -256,7 +329,7 @@ def test_without_terms_the_alert_is_not_lost(tmp_path: Path) -> None:
         "window": "1h",
     }
     check_alerts(
-        _RULES,
+        _rules_of(BURN_RATES[0], tmp_path),
         "LatencyBudgetBurn",
         series,
         (Check(30, (firing,)),),
