@@ -118,6 +118,16 @@ def test_no_text_breaks_the_parser(text: str) -> None:
     assert context is None or context.is_valid
 
 
+@given(st.sampled_from([VALID, *MALFORMED, f"cc-{TRACE}-{SPAN}-ff-x", f" {VALID}\t"]), st.integers(0, 60))
+def test_headers_are_read_as_texts_are(value: str, cut: int) -> None:
+    for text in (value, value[:cut]):
+        field = (b"traceparent", text.encode("utf-8"))
+        found, wanted = remote_parent([field]), parse(field[1].decode("latin-1"))
+        assert (found is None) == (wanted is None)
+        if found is not None and wanted is not None:
+            assert found[:3] == (wanted.trace_id, wanted.span_id, wanted.trace_flags)
+
+
 @given(
     trace=st.integers(1, 2**128 - 1),
     span=st.integers(1, 2**64 - 1),
