@@ -25,7 +25,7 @@ _RULES = RULES / "objectives.yaml"
 _ROUTE = "/v1/deals"
 _PER_MINUTE = 6000
 _MINUTES = {"m": 1, "h": 60, "d": 24 * 60}
-_STEPS = {"1h": 1, "6h": 5, "1d": 15, "3d": 30}
+_STEPS = {"1h": 1, "6h": 6, "1d": 24, "3d": 60}
 """Minutes between the samples: the fewer the faster, but some must be within each short window."""
 
 
