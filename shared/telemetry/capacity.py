@@ -11,6 +11,7 @@ Source: N. J. Gunther, Guerrilla Capacity Planning, 2007.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from operator import mul
 from statistics import fmean, median
 from typing import Final, NamedTuple
 
@@ -88,7 +89,7 @@ class ScalabilityLaw(NamedTuple):
 
     def needed_ideally(self, target: float) -> int | None:
         """The fewest that would serve `target` on the ideal line."""
-        return count_on_ideal_line(target, self.rate)
+        return count_on_ideal_line(target * (1 - _ROUNDING), self.rate)
 
     def _highest_useful(self, target: float) -> int | None:
         """The whole number with the highest throughput; where it never falls, one that surely reaches the target."""
@@ -240,7 +241,8 @@ def _columns(n: float) -> _Linear:
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:
-    return math.fsum(mine * theirs for mine, theirs in zip(one, other, strict=True))
+    products: Iterator[float] = map(mul, one, other)
+    return sum(products)
 
 
 def _residuals(points: Sequence[Point], now: _Linear) -> list[float]:
