@@ -5,16 +5,20 @@ from typing import Annotated
 
 import typer
 
+from cli.capacity import capacity
 from cli.gateway import Gateway, GatewayError
 from cli.gateway_admin import add_commands
 from cli.imports import ImportFailedError, import_file
 from cli.mappings import known_mappings, load_mapping
+from cli.top import top
 from cli.trace import trace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 gateway = typer.Typer(no_args_is_help=True, help="The gateway's own commands.")
 app.add_typer(gateway, name="gateway")
 add_commands(gateway)
+app.command()(capacity)
+app.command()(top)
 app.command()(trace)
 
 

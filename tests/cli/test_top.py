@@ -1,0 +1,192 @@
+"""`kontor top`: its table, in a pipe and in a terminal, and a gateway that comes and goes."""
+
+import os
+import pty
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from cli.scraping import Window, scraped
+from cli.top import table
+from tests.cli.expositions import Exposition
+from tests.cli.fake_gateway import KEY, gateway
+from tests.cli.test_tallies import AFTER, BEFORE, WINDOW
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "admin.key"
+    file.write_text(KEY)
+    return file
+
+
+def top(url: str, key_file: Path, *more: str) -> Result:
+    return CliRunner().invoke(app, ["top", "--admin-url", url, "--admin-key-file", str(key_file), *more])
+
+
+def row(lines: list[str], name: str) -> list[str]:
+    (line,) = (line for line in lines if line.startswith(name))
+    return line.split()
+
+
+def test_the_table() -> None:
+    lines = table(WINDOW, "http://127.0.0.1:9000/admin/")
+    assert lines[0] == (
+        "http://127.0.0.1:9000/admin/  the last 2.0 s: 75.0 requests/s, 6.67% errors; times in ms"
+    )
+    assert row(lines, "route")[1:] == (
+        ["req/s", "errors", "p50", "p95", "mean", "=", "processing", "+", "network", "+", "system", "mostly"]
+    )
+    assert row(lines, "/v1/deals")[1:] == (
+        ["25.0", "20.00%", "32.50", "100.00", "60.00", "=", "10.00", "+", "2.00", "+", "48.00", "system"]
+    )
+    assert row(lines, "/v1/accounts")[1:] == (
+        ["50.0", "0.00%", "2.50", "4.75", "2.00", "=", "-", "+", "-", "+", "-", "-"]
+    )
+    assert row(lines, "customers")[1:3] == ["30.0", "0.00%"]
+    columns = {len(line) for line in lines if line.startswith(("hop", "gateway", "customers"))}
+    assert len(columns) == 1, "the columns stand below one another"
+
+
+def test_gauges_of_hops() -> None:
+    after = scraped(
+        2,
+        str(AFTER)
+        + str(
+            Exposition()
+            .add("http_server_active_requests", 3, hop="gateway", instance="1")
+            .add("http_server_active_requests", 4, hop="gateway", instance="2")
+            .add("crm_event_loop_lag_seconds", 0.001, hop="gateway", instance="1")
+            .add("crm_event_loop_lag_seconds", 0.0123, hop="gateway", instance="2")
+            .add("crm_littles_law_ratio", 1.01, hop="gateway", instance="1")
+            .add("crm_littles_law_ratio", 0.93, hop="gateway", instance="2")
+        ),
+    )
+    lines = table(Window(scraped(0, str(BEFORE)), after), "x")
+    assert row(lines, "gateway")[-3:] == ["7", "12.30", "0.93"]
+    assert row(lines, "customers")[-3:] == ["-", "-", "-"]
+
+
+def test_more_routes_than_lines() -> None:
+    after = Exposition()
+    for number in range(30):
+        after.requests((1, 1, 1, 30 - number), 1.0, route=f"/v1/{number:02}/{'x' * 60}")
+    window = Window(scraped(0, ""), scraped(1, str(after)))
+    lines = table(window, "x", most_lines=12)
+    assert len(lines) == 12
+    assert "... and 25 more" in lines
+    assert row(lines, "/v1/00")[0].endswith("...")
+    assert len(table(window, "x")) > 30
+
+
+def test_a_request_without_a_route_has_a_row() -> None:
+    after = Exposition().requests((1, 1, 1, 1), 0.1, route="")
+    assert row(table(Window(scraped(0, ""), scraped(1, str(after))), "x"), "(no route)")
+
+
+def test_nothing_to_do() -> None:
+    lines = table(Window(scraped(0, str(AFTER)), scraped(2, str(AFTER))), "x")
+    assert lines[0] == "x  the last 2.0 s: 0.0 requests/s, - errors; times in ms"
+    assert lines[-1] == "No request was answered in this time."
+
+
+def test_once(key_file: Path) -> None:
+    with gateway([str(BEFORE), str(AFTER)]) as url:
+        result = top(url, key_file, "--once", "--every", "0.2")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert row(result.stdout.splitlines(), "/v1/deals")[2:7] == ["20.00%", "32.50", "100.00", "60.00", "="]
+    assert "\x1b" not in result.stdout
+
+
+def test_a_wrong_key_is_told(tmp_path: Path) -> None:
+    other = tmp_path / "other.key"
+    other.write_text("wrong")
+    with gateway([str(BEFORE)]) as url:
+        result = top(url, other)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Unauthorized: Send the key.")
+
+
+def test_nobody_there(key_file: Path) -> None:
+    with gateway([str(BEFORE)]) as url:
+        pass
+    result = top(url, key_file, "--once")
+    assert result.exit_code == 1
+    assert "does not answer" in result.stderr
+
+
+@pytest.mark.process
+def test_it_outlives_the_gateway_in_a_pipe(key_file: Path) -> None:
+    command = [sys.executable, "-m", "cli", "top", "--admin-key-file", str(key_file), "--every", "0.2"]
+    with gateway([str(BEFORE), str(AFTER)]) as url:
+        port = int(url.split(":")[2].split("/")[0])
+        process = subprocess.Popen(
+            [*command, "--admin-url", url],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout
+        assert process.stderr
+        first = process.stdout.readline()
+    with process:
+        try:
+            assert first.startswith(url)
+            assert "does not answer" in process.stderr.readline()
+            with gateway([str(BEFORE), str(AFTER)], port):
+                assert process.stderr.readline() == "The gateway is back; measuring.\n"
+                while not process.stdout.readline().startswith("/v1/deals"):
+                    assert process.poll() is None
+        finally:
+            process.terminate()
+
+
+@pytest.mark.process
+def test_a_terminal_gets_its_screen_back(key_file: Path) -> None:
+    ours, theirs = pty.openpty()
+    with gateway([str(BEFORE), str(AFTER)]) as url:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "cli",
+                "top",
+                "--admin-key-file",
+                str(key_file),
+                "--admin-url",
+                url,
+                "--every",
+                "0.2",
+            ],
+            cwd=ROOT,
+            stdout=theirs,
+            stderr=theirs,
+            stdin=theirs,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "40"},
+            start_new_session=True,
+        )
+        os.close(theirs)
+        seen = b""
+        while b"/v1/deals" not in seen:
+            seen += os.read(ours, 65_536)
+        process.send_signal(2)
+        ended = threading.Thread(target=process.wait)
+        ended.start()
+        try:
+            while data := os.read(ours, 65_536):
+                seen += data
+        except OSError:
+            pass  # how a terminal says that nobody writes any more
+        ended.join()
+        os.close(ours)
+    assert process.returncode == 0
+    assert seen.startswith(b"\x1b[?1049h")
+    assert seen.endswith(b"\x1b[?1049l")
