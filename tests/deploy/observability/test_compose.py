@@ -59,7 +59,7 @@ def merged() -> Containers:
 
 
 def test_it_adds_what_watches_and_touches_what_is_watched(containers: Containers) -> None:
-    assert set(containers) == _OURS | _ADDED | {"jaeger"}
+    assert set(containers) == _OURS | _ADDED
 
 
 def test_every_process_tells_the_collector(merged: Containers) -> None:
@@ -75,7 +75,7 @@ def test_what_was_there_stays_as_it_was(merged: Containers, suite: Containers) -
     for name in _OURS:
         assert set(suite[name]["environment"]) <= set(merged[name]["environment"])
         assert merged[name]["read_only"] is True
-    assert set(merged["jaeger"]["networks"]) == {"suite", "edge", "watch"}
+    assert set(merged["jaeger"]["networks"]) == {"suite", "edge"}
     sources = {secret["source"] for secret in merged["gateway"]["secrets"]}
     assert sources == {"identity-private-key", "api-keys", "gateway-admin-key"}
 
@@ -207,11 +207,20 @@ def test_every_address_is_a_container_in_reach(merged: Containers) -> None:
     addresses |= {("prometheus", target) for config in told["static_configs"] for target in config["targets"]}
     exporters = _read(FOLDER / "collector" / "collector.yaml")["exporters"]
     addresses |= {("collector", urlsplit(exporter["endpoint"]).netloc) for exporter in exporters.values()}
-    ports = {"prometheus": {"9090"}, "alertmanager": {"9093"}, "jaeger": {"16686", "4318"}}
+    ports = {"prometheus": {"9090"}, "alertmanager": {"9093"}, "jaeger": {"4318"}}
     for who, address in addresses:
         name, _, port = address.partition(":")
         assert port in ports[name], address
         assert set(merged[who]["networks"]) & set(merged[name]["networks"]), f"{who} cannot reach {name}"
+
+
+def test_a_histograms_dots_lead_to_jaegers_page(containers: Containers, suite: Containers) -> None:
+    sources = _read(FOLDER / "grafana" / "provisioning" / "datasources" / "kontor.yaml")["datasources"]
+    (link,) = (one for source in sources for one in source["jsonData"].get("exemplarTraceIdDestinations", ()))
+    # Grafana fills in its environment's variables, and makes one dollar of two.
+    assert link["url"] == "http://127.0.0.1:$JAEGER_PORT/trace/$${__value.raw}"
+    port = containers["grafana"]["environment"]["JAEGER_PORT"]
+    assert suite["jaeger"]["ports"] == [f"127.0.0.1:{port}:16686"]
 
 
 def test_grafana_finds_its_dashboards(containers: Containers) -> None:

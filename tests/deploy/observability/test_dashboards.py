@@ -150,12 +150,10 @@ def test_the_sources_are_those_that_are_provisioned() -> None:
     provided = yaml.safe_load((_PROVISIONING / "datasources" / "kontor.yaml").read_text("utf-8"))[
         "datasources"
     ]
-    assert {source["uid"] for source in provided} == {"prometheus", "jaeger", "alertmanager"}
+    assert {source["uid"] for source in provided} == {"prometheus", "alertmanager"}
     for path in DASHBOARDS:
         asked = {panel["datasource"]["uid"] for panel in _panels(path) if "datasource" in panel}
         assert asked == {"prometheus"}
-    (linked,) = provided[0]["jsonData"]["exemplarTraceIdDestinations"]
-    assert linked["datasourceUid"] == "jaeger"
 
 
 def test_panels_are_laid_out_in_rows() -> None:
