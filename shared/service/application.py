@@ -36,6 +36,7 @@ from shared.telemetry.metrics.service import ServiceMetrics
 from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry
 from shared.telemetry.stopwatch import LoopWork
+from shared.telemetry.terms import ServiceTerms
 from shared.version import VERSION
 
 _logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def create_app(
     work: LoopWork | None = None,
     export: MetricsExport | None = None,
 ) -> App:
-    """The whole application, from the outside in: changes, timing and span, request id, load, deadline, identity, reads, routes.
+    """The application, from the outside in: changes, timing, request id, load, deadline, identity, reads, routes.
 
     `work` is what the server's protocol shares with it, where there is a server; `export` where its metrics go besides
     `/metrics`.
@@ -144,7 +145,7 @@ def log_served(request: ServedRequest) -> None:
         error=request.error,
         origin=Origin(time_ns() // 1_000_000, request.request_id, trace_id, span_id),
         latency=request.terms.latency,
-        components=request.terms._asdict(),
+        components=dict(zip(ServiceTerms._fields, request.terms, strict=True)),
     )
 
 

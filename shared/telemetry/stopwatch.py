@@ -16,9 +16,10 @@ there when the event loop next looked, and before that the loop ran the steps of
 from typing import Final
 
 from shared.telemetry.downstream import Call, Wait, critical_path
-from shared.telemetry.terms import ServiceTerms
+from shared.telemetry.terms import Latency, ServiceTerms
 
 _IDLE_NS: Final = 1_000_000
+_NO_CALLS: Final = Latency(0, 0, 0)
 
 
 class LoopWork:
@@ -129,13 +130,16 @@ class Stopwatch:
             self._mark = now
         else:
             self._waited(now)
-        down = critical_path(self._waits, self.calls) if self._waits else ()
-        return ServiceTerms(self._queue, self._db_wait, self._db, self._processing, self._sched, *down)
+        down = critical_path(self._waits, self.calls) if self._waits else _NO_CALLS
+        own = (self._queue, self._db_wait, self._db, self._processing, self._sched)
+        return ServiceTerms._make(own + down)
 
     def _waited(self, now: int) -> None:
         waited = now - self._mark
         work = self._work
-        held = min(work.busy - max(self._busy_then, work.since_looked), waited)
+        looked, then = work.since_looked, self._busy_then
+        held = work.busy - (looked if looked > then else then)
+        held = min(held, waited)
         if self.statements:
             self._db += waited - held
         elif self.connections:
