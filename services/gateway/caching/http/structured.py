@@ -75,12 +75,11 @@ _remembered = lru_cache(maxsize=1024)(_read)
 
 
 def is_list(value: bytes) -> bool:
-    """Whether a value is a list of structured items (RFC 9651, 4.2.1)."""
+    """Whether a value is a list of structured items that is not empty (RFC 9651, 4.2.1)."""
     try:
-        parse(value, tltype="list")
+        return bool(parse(value, tltype="list"))
     except StructuredFieldError:
         return False
-    return True
 
 
 def token_or_string(text: str) -> bytes:

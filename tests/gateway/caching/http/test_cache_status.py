@@ -66,7 +66,7 @@ def test_2_what_caches_before_us_said_is_kept_and_ours_comes_last() -> None:
     assert [name for name, _ in read(value)] == ["OriginCache", "CDN Company Here", "Kontor"]
 
 
-@pytest.mark.parametrize("existing", [None, b"", b"HIT from x, =", b"a,", b"x" * 2000])
+@pytest.mark.parametrize("existing", [None, b"", b"  ", b"HIT from x, =", b"a,", b"x" * 2000])
 def test_2_what_is_no_structured_list_would_make_ours_unreadable(existing: bytes | None) -> None:
     assert append(existing, STATUS.hit(5)) == b"Kontor; hit; ttl=5"
 
