@@ -3,15 +3,16 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns, sleep
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 
@@ -146,17 +147,64 @@ def _prometheus_file(suite: Suite, alertmanager: str, directory: Path) -> Path:
     return file
 
 
-def test_an_alert_reaches_somebody_and_is_taken_back(suite: Suite, tmp_path: Path) -> None:
-    assert _PROMETHEUS
+def _alertmanager_command(config: Path, address: str, directory: Path) -> tuple[str, ...]:
     assert _ALERTMANAGER
-    prometheus, alertmanager = (f"{HOST}:{port}" for port in free_ports(2))
-    tells = (
+    return (
         _ALERTMANAGER,
-        f"--config.file={_alertmanager_file(suite, tmp_path)}",
-        f"--web.listen-address={alertmanager}",
-        f"--storage.path={tmp_path / 'alertmanager'}",
+        f"--config.file={config}",
+        f"--web.listen-address={address}",
+        f"--storage.path={directory / 'alertmanager'}",
         "--cluster.listen-address=",
     )
+
+
+def _eventually(happens: Callable[[], bool]) -> None:
+    give_up = monotonic() + _PATIENCE_S
+    while not happens():
+        assert monotonic() < give_up, "it did not happen"
+        sleep(0.05)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(url).is_success
+    except httpx2.TransportError:
+        return False
+
+
+def test_what_follows_from_another_alert_is_not_told(tmp_path: Path) -> None:
+    address = f"{HOST}:{free_ports(1)[0]}"
+    told = {"severity": "page", "burn_rate": "14.4", "http_route": "/v1/deals"}
+    follows = {"severity": "ticket", "burn_rate": "1", "http_route": "/v1/deals"}
+    alerts = [
+        {"alertname": "LatencyBudgetBurn", **told},
+        {"alertname": "LatencyBudgetBurn", **follows},
+        {"alertname": "LatencyBudgetBurn", **follows, "http_route": "/v1/tickets"},
+        {"alertname": "AvailabilityBudgetBurn", **follows},
+        {"alertname": "UpstreamDown", "severity": "page", "crm_upstream_name": "sales"},
+        {"alertname": "ReplicaDown", "severity": "ticket", "crm_upstream_name": "sales"},
+        {"alertname": "CircuitOpen", "severity": "ticket", "crm_upstream_name": "tickets"},
+    ]
+    command = _alertmanager_command(FOLDER / "alertmanager" / "alertmanager.yaml", address, tmp_path)
+    with _running(command, tmp_path):
+        api = f"http://{address}/api/v2"
+        _eventually(lambda: _answers(f"{api}/status"))
+        httpx2.post(f"{api}/alerts", json=[{"labels": labels} for labels in alerts]).raise_for_status()
+
+        def suppressed() -> list[str]:
+            found = httpx2.get(f"{api}/alerts", params={"active": "false"}).json()
+            return sorted(json.dumps(alert["labels"], sort_keys=True) for alert in found)
+
+        expected = sorted(json.dumps(labels, sort_keys=True) for labels in (alerts[1], alerts[5]))
+        # It learns of alerts one after the other.
+        _eventually(lambda: suppressed() == expected)
+        assert len(httpx2.get(f"{api}/alerts").json()) == len(alerts)
+
+
+def test_an_alert_reaches_somebody_and_is_taken_back(suite: Suite, tmp_path: Path) -> None:
+    assert _PROMETHEUS
+    prometheus, alertmanager = (f"{HOST}:{port}" for port in free_ports(2))
+    tells = _alertmanager_command(_alertmanager_file(suite, tmp_path), alertmanager, tmp_path)
     asks = (
         _PROMETHEUS,
         f"--config.file={_prometheus_file(suite, alertmanager, tmp_path)}",
