@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.gateway.admin.schemas import Answer
 
 Term = Literal["processing", "network", "system"]
+TENANT = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 Reason = Literal["sampled", "asked", "error", "slow", "recent"]
 
 

@@ -62,7 +62,11 @@ async def record(parent: Operated, order: schemas.RecordingOrder) -> Any:
 
 
 @router.delete("/recordings", status_code=204)
-async def forget(parent: Operated, route: RoutePrefix = None, tenant: str | None = None) -> None:
+async def forget(
+    parent: Operated,
+    route: RoutePrefix = None,
+    tenant: Annotated[str | None, Query(pattern=schemas.TENANT)] = None,
+) -> None:
     """Withdraw the order for exactly this route and tenant."""
     await _ask(parent, "forget", route=route, tenant=tenant)
 

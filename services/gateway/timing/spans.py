@@ -132,7 +132,9 @@ def _attempt_span(request: FinishedRequest, attempt: Attempt, number: int, count
     failure = attempt.outcome != OK or attempt.status >= 400
     if failure:
         # The convention's error.type: the status where there is one, else how the attempt ended.
-        attributes["error.type"] = str(attempt.status) if attempt.status >= 400 else _OUTCOMES[attempt.outcome]
+        attributes["error.type"] = (
+            str(attempt.status) if attempt.status >= 400 else _OUTCOMES[attempt.outcome]
+        )
     return SpanRecord(
         trace_id=request.trace_id,
         # Of an attempt that was never sent nobody else knows an id: any will do, as long as it stays the same.

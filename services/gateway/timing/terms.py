@@ -51,7 +51,7 @@ def terms_of(
     """Processing, network and system (ns) of an ordinary request: one attempt, on an open connection, answered.
 
     `processing`, `network` and `system` are the service's own, 0 when it said nothing. Everything else is a
-    reading; where two are the same instant, pass it twice. The same as `components_of`, for a twentieth of its cost.
+    reading; where two are the same instant, pass it twice. The same as `components_of`, for a tenth of its cost.
     """
     if not received <= started <= ready <= slot <= sent <= first_byte <= last_byte <= resumed <= done:
         said = ServiceTerms(system, 0, 0, processing, 0, 0, network)

@@ -171,6 +171,10 @@ async def test_orders_that_make_no_sense(admin: httpx2.AsyncClient, order: dict[
     )
 
 
+async def test_only_an_order_can_be_withdrawn_that_can_be_given(admin: httpx2.AsyncClient) -> None:
+    assert (await admin.delete("traces/recordings?tenant=acme")).status_code == 422
+
+
 async def test_no_worker(admin: httpx2.AsyncClient, workers: Workers) -> None:
     workers.traces.clear()
     assert (await admin.get("traces")).status_code == 503
