@@ -60,13 +60,16 @@ class Tally:
 
 
 def tallies(window: Window, label: str, hop: str | None = None) -> dict[str, Tally]:
-    """The requests of a window by a label, the busiest first; of one hop, or of all of them."""
+    """The requests of a window by a label, the busiest first; of one hop, or of all of them.
+
+    A label that is not told is empty, as a request's route is when none fits.
+    """
     found: dict[str, Tally] = defaultdict(lambda: Tally(window.seconds))
 
     def grown(name: str) -> Iterator[tuple[Tally, Labels, float]]:
         for labels, increase in window.increases(name):
-            if increase and label in labels and hop in (None, labels.get("hop")):
-                yield found[labels[label]], labels, increase
+            if increase and "hop" in labels and hop in (None, labels["hop"]):
+                yield found[labels.get(label, "")], labels, increase
 
     for tally, labels, increase in grown(f"{REQUESTS}_count"):
         tally.requests += increase

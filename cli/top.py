@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
@@ -16,6 +16,7 @@ from cli.tallies import COMPONENTS, Tally, tallies
 _GATEWAY: Final = "gateway"
 _WIDEST_NAME: Final = 44
 _NARROWEST_NAME: Final = 12
+_MOST_SILENT: Final = 3
 _NONE: Final = "-"
 # Of a terminal: another screen without a cursor and back, to its top, to the end of the line, all that is below.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
@@ -39,7 +40,7 @@ def top(
     """Live: rate, errors, response times and their three terms, per route and per hop. Ctrl-C ends it."""
     show: _Screen | _Paper = _Screen() if sys.stdout.isatty() and not once else _Paper()
     try:
-        with open_metrics(url, key_file) as metrics, show:
+        with open_metrics(url, key_file, with_replicas=True) as metrics, show:
             for seen in frames(metrics.scrape, lambda: time.sleep(every)):
                 show.show(seen, url)
                 if once:
@@ -107,7 +108,7 @@ def table(window: Window, source: str, most_lines: int | None = None) -> list[st
     ]
     if not hops:
         return [*head, "", "No request was answered in this time."]
-    below = ["", *_hop_lines(window, hops)]
+    below = ["", *_hop_lines(window, hops), *_silence(window.after.silent)]
     names = {name: name or "(no route)" for name in routes}
     width = _name_width(["route", *names.values()])
     lines = [f"{_cut(names[name], width)} {_figures(tally)}".rstrip() for name, tally in routes.items()]
@@ -129,6 +130,13 @@ def _hop_lines(window: Window, hops: dict[str, Tally]) -> Iterator[str]:
             f"{max(ratios, key=lambda ratio: abs(ratio - 1)):.2f}" if ratios else _NONE,
         )
         yield f"{_cut(hop, width)} {_figures(tally)} {state[0]:>7} {state[1]:>8} {state[2]:>7}"
+
+
+def _silence(replicas: Mapping[str, str]) -> Iterator[str]:
+    if replicas:
+        reasons = [f"{address} ({reason})" for address, reason in replicas.items()]
+        more = f" and {len(reasons) - _MOST_SILENT} more" if len(reasons) > _MOST_SILENT else ""
+        yield f"Without metrics of their own: {', '.join(reasons[:_MOST_SILENT])}{more}"
 
 
 def _by_hop(window: Window, gauge: str) -> dict[str, list[float]]:

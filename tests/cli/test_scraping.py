@@ -7,7 +7,7 @@ import pytest
 from cli.gateway import GatewayError
 from cli.scraping import Scrape, Window, failed, frames, open_metrics, scraped
 from tests.cli.expositions import Exposition
-from tests.cli.fake_gateway import KEY, gateway
+from tests.cli.fake_gateway import KEY, gateway, replica
 
 COUNTER = "http_server_request_duration_seconds_count"
 
@@ -81,7 +81,7 @@ def test_a_gateway_that_goes_away_and_comes_back() -> None:
 def test_a_gateway_started_anew_between_two_readings() -> None:
     readings = [counted(0, a=9), counted(2, a=1), counted(4, a=4)]
     sentence, window = islice(frames(scripted(*readings), lambda: None), 2)
-    assert sentence == "The gateway's counters began anew; measuring."
+    assert sentence == "A process was started anew, and with it its counters; measuring."
     assert isinstance(window, Window)
     assert increases(window) == {"a": 3}
 
@@ -125,3 +125,37 @@ def test_metrics_over_http(tmp_path: Path) -> None:
             pytest.raises(GatewayError, match="Unauthorized: Send the key"),
         ):
             others.scrape()
+
+
+def test_replicas_are_asked_as_well_and_not_shown_the_key(tmp_path: Path) -> None:
+    key_file = tmp_path / "admin.key"
+    key_file.write_text(KEY)
+    own = str(Exposition().add(COUNTER, 3, route="a"))
+    with replica([]) as closed:
+        pass
+    with (
+        replica([own]) as one,
+        replica(["<html>"]) as other,
+        gateway([own], replicas=[one, other, closed]) as url,
+        open_metrics(url.rstrip("/"), key_file, with_replicas=True) as metrics,
+    ):
+        scrape = metrics.scrape()
+    assert dict(scrape.metrics[COUNTER]) == {
+        frozenset({("route", "a")}): 3,
+        frozenset({("route", "a"), ("instance", one)}): 3,
+    }
+    assert scrape.instances == {one}
+    assert scrape.silent[other] == "no metrics"
+    assert "refused" in scrape.silent[closed]
+
+
+def test_a_replica_that_comes_back_has_not_served_all_of_it_at_once() -> None:
+    def scrape(at_s: float, count: float, *instances: str) -> Scrape:
+        text = Exposition().add(COUNTER, 5, route="gateway")
+        for instance in instances:
+            text.add(COUNTER, count, route=instance, instance=instance)
+        return scraped(at_s, str(text))._replace(instances=frozenset(instances))
+
+    first, second, third = scrape(0, 100, "a"), scrape(2, 110, "a", "b"), scrape(4, 120, "a", "b")
+    assert increases(Window(first, second)) == {"gateway": 0, "a": 10}
+    assert increases(Window(second, third)) == {"gateway": 0, "a": 10, "b": 10}

@@ -49,3 +49,13 @@ def test_the_busiest_come_first_and_the_quiet_not_at_all() -> None:
 def test_hops() -> None:
     hops = tallies(WINDOW, "hop")
     assert {hop: tally.rate for hop, tally in hops.items()} == {"gateway": 75, "customers": 30}
+
+
+def test_an_empty_label_may_be_left_out_but_a_hop_may_not() -> None:
+    name = "http_server_request_duration_seconds_count"
+    text = Exposition().add(name, 3, hop="gateway").add(name, 4, http_route="/other")
+    window = Window(scraped(0, ""), scraped(1, str(text)))
+    assert {route: tally.requests for route, tally in tallies(window, "http_route", "gateway").items()} == {
+        "": 3
+    }
+    assert {hop: tally.requests for hop, tally in tallies(window, "hop").items()} == {"gateway": 3}

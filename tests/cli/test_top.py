@@ -14,7 +14,7 @@ from cli.main import app
 from cli.scraping import Window, scraped
 from cli.top import table
 from tests.cli.expositions import Exposition
-from tests.cli.fake_gateway import KEY, gateway
+from tests.cli.fake_gateway import KEY, gateway, replica
 from tests.cli.test_tallies import AFTER, BEFORE, WINDOW
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +103,29 @@ def test_once(key_file: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert row(result.stdout.splitlines(), "/v1/deals")[2:7] == ["20.00%", "32.50", "100.00", "60.00", "="]
     assert "\x1b" not in result.stdout
+
+
+def test_hops_are_told_by_the_replicas(key_file: Path) -> None:
+    def served(count: int) -> str:
+        labels = {"route": "/v1/deals", "hop": "sales"}
+        return str(
+            Exposition()
+            .requests((count,) * 4, count / 500, **labels, http_response_status_code=200)
+            .terms(count, count / 1000, 0, count / 1000, **labels)
+        )
+
+    with replica([]) as closed:
+        pass
+    with (
+        replica([served(100), served(200)]) as one,
+        replica([served(0), served(300)]) as other,
+        gateway([str(BEFORE), str(AFTER)], replicas=[one, other, closed]) as url,
+    ):
+        result = top(url, key_file, "--once", "--every", "0.2")
+    lines = result.stdout.splitlines()
+    assert row(lines, "sales")[4:12] == ["4.75", "2.00", "=", "1.00", "+", "0.00", "+", "1.00"]
+    assert len([line for line in lines if line.startswith("/v1/deals")]) == 1, "routes are the gateway's"
+    assert lines[-2].startswith(f"Without metrics of their own: {closed} (")
 
 
 def test_a_wrong_key_is_told(tmp_path: Path) -> None:
