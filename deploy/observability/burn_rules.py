@@ -15,9 +15,7 @@ _FAILED = ('http_response_status_code=~"5.."', 'http_response_status_code!~"5.."
 _ANSWERED = 'http_response_status_code!~"5..|101"'
 
 
-def burn_rules(
-    objectives: Sequence[Objective], burn_rates: Sequence[BurnRate], least_bad: int = LEAST_BAD_REQUESTS
-) -> dict[str, Any]:
+def burn_rules(objectives: Sequence[Objective], burn_rates: Sequence[BurnRate]) -> dict[str, Any]:
     """The content of a rule file. Raises ValueError for an objective that cannot alarm.
 
     One group per burn rate. A group with longer windows is evaluated less often: its figures move slowly, and each
@@ -35,8 +33,8 @@ def burn_rules(
             *(rule for window in windows for rule in _recorded(objectives, window)),
             *_bad_requests(objectives, burn.long),
             _dominant(burn.short),
-            _availability_alert(burn, least_bad),
-            _latency_alert(burn, least_bad),
+            _availability_alert(burn),
+            _latency_alert(burn),
         ]
         interval = "30s" if burn.severity == "page" else "2m"
         groups.append({"name": f"burn-rate-{burn.long}", "interval": interval, "rules": rules})
@@ -128,10 +126,10 @@ def _dominant(window: str) -> Rule:
     }
 
 
-def _availability_alert(burn: BurnRate, least_bad: int) -> Rule:
+def _availability_alert(burn: BurnRate) -> Rule:
     return {
         "alert": "AvailabilityBudgetBurn",
-        "expr": _burning("availability", burn, least_bad) + "\n",
+        "expr": _burning("availability", burn) + "\n",
         "labels": {"severity": burn.severity, "burn_rate": f"{burn.factor:g}", "window": burn.long},
         "annotations": {
             "summary": f"{{{{ $labels.http_route }}}} fails {burn.factor:g} times as often as it may",
@@ -145,11 +143,11 @@ def _availability_alert(burn: BurnRate, least_bad: int) -> Rule:
     }
 
 
-def _latency_alert(burn: BurnRate, least_bad: int) -> Rule:
+def _latency_alert(burn: BurnRate) -> Rule:
     return {
         "alert": "LatencyBudgetBurn",
         "expr": (
-            f"(\n{_indented(_burning('latency', burn, least_bad))}\n)\n"
+            f"(\n{_indented(_burning('latency', burn))}\n)\n"
             f"* on (http_route) group_left (dominant) route:dominant_term:rate{burn.short}\n"
         ),
         "labels": {"severity": burn.severity, "burn_rate": f"{burn.factor:g}", "window": burn.long},
@@ -169,12 +167,12 @@ def _latency_alert(burn: BurnRate, least_bad: int) -> Rule:
     }
 
 
-def _burning(slo: str, burn: BurnRate, least_bad: int) -> str:
+def _burning(slo: str, burn: BurnRate) -> str:
     where = f'{{slo="{slo}"}}'
     return (
         f"route:error_budget_burn:rate{burn.long}{where} > {burn.factor:g}\n"
         f"and route:error_budget_burn:rate{burn.short}{where} > {burn.factor:g}\n"
-        f"and route:bad_requests:increase{burn.long}{where} >= {least_bad}"
+        f"and route:bad_requests:increase{burn.long}{where} >= {LEAST_BAD_REQUESTS}"
     )
 
 

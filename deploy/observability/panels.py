@@ -59,7 +59,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """A page of Grafana. `uid` names it in addresses and is its file's name."""
+    """A page of Grafana. `uid` names it in addresses: `kontor-` and its file's name."""
 
     uid: str
     title: str
@@ -69,7 +69,7 @@ class Dashboard:
 
 
 def read(path: Path) -> Dashboard:
-    """The description in a YAML file, whose name is the dashboard's.
+    """The description in a YAML file.
 
     Raises TypeError or KeyError where it says too much or too little.
     """
