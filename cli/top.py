@@ -114,7 +114,10 @@ def table(window: Window, source: str, most_lines: int | None = None) -> list[st
     lines = [f"{_cut(names[name], width)} {_figures(tally)}".rstrip() for name, tally in routes.items()]
     if most_lines is not None and (room := max(most_lines - len(head) - len(below) - 3, 1)) < len(lines):
         lines = [*lines[:room], f"... and {len(lines) - room} more"]
-    return [*head, "", f"{'route':{width}} {_HEADINGS}".rstrip(), *lines, *below]
+    heading = (
+        [f"{'route':{width}} {_HEADINGS}".rstrip()] if lines else ["No request was answered by the gateway."]
+    )
+    return [*head, "", *heading, *lines, *below]
 
 
 def _hop_lines(window: Window, hops: dict[str, Tally]) -> Iterator[str]:

@@ -91,6 +91,13 @@ def test_a_request_without_a_route_has_a_row() -> None:
     assert row(table(Window(scraped(0, ""), scraped(1, str(after))), "x"), "(no route)")
 
 
+def test_requests_that_did_not_come_through_the_gateway() -> None:
+    after = Exposition().requests((1, 1, 1, 1), 0.1, route="/v1/deals", hop="sales")
+    lines = table(Window(scraped(0, ""), scraped(1, str(after))), "x")
+    assert lines[2] == "No request was answered by the gateway."
+    assert row(lines, "sales")[1] == "1.0"
+
+
 def test_nothing_to_do() -> None:
     lines = table(Window(scraped(0, str(AFTER)), scraped(2, str(AFTER))), "x")
     assert lines[0] == "x  the last 2.0 s: 0.0 requests/s, - errors; times in ms"
