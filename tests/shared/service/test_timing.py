@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,6 +206,34 @@ async def test_header_span_and_access_line_say_the_same_and_a_stop_loses_nothing
     assert Counter(span.attributes.get("error.type") for span in statements)["22012"] == chosen.count(
         ("GET", "/refused")
     )
+
+
+async def test_a_stop_under_load_loses_no_span(postgres: PostgresServer, tmp_path: Path) -> None:
+    """A caller may not get an answer that was given in the last moment; a span there is all the same."""
+    answered = 0
+    with OtlpReceiver() as receiver:
+        with timed_service(
+            tmp_path / "log", postgres.url("postgres"), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint
+        ) as service:
+
+            async def caller() -> None:
+                nonlocal answered
+                async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
+                    with suppress(httpx2.TransportError):
+                        while True:
+                            await service.ask(client, "GET", "/slow/0.002")
+                            answered += 1
+
+            callers = asyncio.gather(*(caller() for _ in range(16)))
+            while answered < 200:  # noqa: ASYNC110 (callers count)
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(service.terminate)
+            await callers
+            lines = service.access_lines()
+        servers = [span for span in receiver.spans if span.kind == "SERVER"]
+    assert len(servers) == len(lines) >= answered >= 200
+    assert {span.trace_id for span in servers} == {line["trace_id"] for line in lines}
+    assert len(receiver.spans) == 2 * len(servers)
 
 
 def _check_formula(span: ReceivedSpan) -> None:

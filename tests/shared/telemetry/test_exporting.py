@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -79,15 +80,28 @@ def test_a_refused_batch_is_a_failure(receiver: OtlpReceiver) -> None:
     exporter.shutdown()
 
 
-def test_an_outage_is_retried_until_the_shutdown_gives_up(receiver: OtlpReceiver) -> None:
+def test_an_outage_is_bounded_counted_and_over_at_the_shutdown(receiver: OtlpReceiver) -> None:
     receiver.answer = 503
     exporter = OtlpSpanExporter(f"{receiver.endpoint}/v1/traces", {"service.name": "sales"})
-    outbox = SpanOutbox(exporter, OutboxLimits(10, 1, 60.0))
-    outbox.put([ROOT])
-    outbox.put([STATEMENT])
+    outbox = SpanOutbox(exporter, OutboxLimits(50, 10, 0.001))
+    for _ in range(500):
+        outbox.put([ROOT, STATEMENT])
+        assert outbox.waiting <= 60
     outbox.shutdown(0.2)
-    assert outbox.sent + outbox.failed + outbox.dropped == 2
-    assert outbox.sent == 0
+    assert outbox.failed + outbox.dropped == 1_000
+    assert (outbox.sent, outbox.waiting) == (0, 0)
+
+
+def test_a_collector_that_comes_back_gets_what_has_waited(receiver: OtlpReceiver) -> None:
+    receiver.answer = 503
+    exporter = OtlpSpanExporter(f"{receiver.endpoint}/v1/traces", {"service.name": "sales"})
+    outbox = SpanOutbox(exporter, OutboxLimits(50, 10, 0.001))
+    outbox.put([ROOT])
+    while not receiver.requests:
+        time.sleep(0.001)
+    receiver.answer = 200
+    outbox.shutdown(30.0)
+    assert (outbox.sent, outbox.failed, outbox.dropped) == (1, 0, 0)
 
 
 def test_telemetry_has_an_outbox_where_there_is_an_endpoint(receiver: OtlpReceiver) -> None:
