@@ -3,6 +3,7 @@
 {"id": 7, "ask": "state", "details": {}}      the parent asks
 {"id": 7, "answer": …}                        the worker answers, in the order of the questions,
 {"id": 7, "refusal": {"text": …, …}}          or says why it does not
+{"last_words": …}                             what the worker says at its end, unasked
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 log = logging.getLogger("kontor.gateway.control")
@@ -42,6 +44,8 @@ class Asking:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self.closed = asyncio.Event()
+        self.last_words: Any = None
+        """What the worker said at its end; not before `closed` is set."""
 
     async def open(self, end: socket.socket) -> None:
         """Take over one end of a socket pair."""
@@ -85,6 +89,9 @@ class Asking:
                     future.set_exception(ChannelError("the worker has ended"))
 
     def _take(self, message: dict[str, Any]) -> None:
+        if "last_words" in message:
+            self.last_words = message["last_words"]
+            return
         future = self._waiting.get(message["id"])
         if future is None or future.done():
             return  # whoever asked has lost patience
@@ -95,10 +102,13 @@ class Asking:
             future.set_result(message["answer"])
 
 
-async def answer_all(end: socket.socket, answering: Answering) -> None:
-    """The worker's end: answer one question after the other until the parent hangs up.
+async def answer_all(
+    end: socket.socket, answering: Answering, last_words: Callable[[], Any] | None = None
+) -> None:
+    """The worker's end: answer one question after the other until the parent hangs up, or this is cancelled.
 
-    `answering` gets the question and its details; it gives JSON, or raises `RefusedError`.
+    `answering` gets the question and its details; it gives JSON, or raises `RefusedError`. When this is cancelled,
+    `last_words`, JSON as well, are said before the end.
     """
     reader, writer = await asyncio.open_unix_connection(sock=end, limit=_LONGEST_LINE)
     try:
@@ -117,6 +127,13 @@ async def answer_all(end: socket.socket, answering: Answering) -> None:
             await writer.drain()
     except ConnectionError:
         return  # the parent has gone, as at the end of what it says
+    except asyncio.CancelledError:
+        if last_words is not None:
+            writer.write(_line({"last_words": last_words()}))
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+        raise
     finally:
         writer.close()
 

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from services.gateway.control.channel import RefusedError, answer_all
 from services.gateway.control.configuration import Configuration, understand
 from services.gateway.control.steering import Order
 from services.gateway.documents import DocumentError
+from services.gateway.metrics.worker import GatewayMetrics
 from services.gateway.server import Server
 from services.gateway.settings import GatewaySettings
 from shared.identity.signer import IdentitySigner
 from shared.logs.setup import configure_logging
 from shared.problems import Problem
+from shared.telemetry.metrics.export import configure_metrics_export
+from shared.telemetry.metrics.families import as_json
 from shared.telemetry.setup import configure
 
 log = logging.getLogger("kontor.gateway.worker")
@@ -84,7 +88,7 @@ def serve(control: socket.socket, *, first: bool) -> None:
 
 async def _serve(control: socket.socket, listener: socket.socket) -> None:
     commands = Commands(listener)
-    answering = asyncio.create_task(answer_all(control, commands.answer))
+    answering = asyncio.create_task(answer_all(control, commands.answer, commands.last_words))
     stopping = asyncio.create_task(commands.stopping.wait())
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
     # Questions are answered while it drains; without a parent nobody is left to drain for.
@@ -101,6 +105,8 @@ class Commands:
         self._listener = listener
         self._server: Server | None = None
         self._gateway: Gateway
+        self._metrics: GatewayMetrics
+        self._measuring = AsyncExitStack()
         self.stopping = asyncio.Event()
         self.drain_s = 0.0
 
@@ -112,7 +118,13 @@ class Commands:
     async def end(self, drain_s: float) -> None:
         """Finish what is under way, for at most so many seconds."""
         if self._server is not None:
+            self._metrics.serving(False)
             await self._server.stop(drain_s)
+            await self._measuring.aclose()
+
+    def last_words(self) -> list[Any]:
+        """What was counted until the end."""
+        return self._figures() if self._server is not None else []
 
     async def do_start(
         self, number: int, configuration: dict[str, Any], orders: list[dict[str, Any]]
@@ -126,13 +138,19 @@ class Commands:
             snapshot, keys = understand(texts)
             signer = _signer(texts.identity_file)
             telemetry = configure("gateway", version=VERSION, instance_id=instance, environ=os.environ)
+            export = configure_metrics_export(
+                "gateway", version=VERSION, instance_id=instance, environ=os.environ
+            )
         except (SettingsError, DocumentError, OSError, ValueError) as error:
             raise RefusedError(str(error)) from error
+        self._metrics = metrics = GatewayMetrics(telemetry.outbox)
         self._gateway = Gateway(snapshot, keys, signer, telemetry)
         for order in orders:
             self._gateway.steer(Order(**order))
         self._server = Server(self._gateway, self._listener)
         await self._server.start()
+        metrics.serving(True)
+        await self._measuring.enter_async_context(metrics.measuring(self._gateway.describe, export))
         # What was made so far stays. Without looking through it again and again, reads of a service took 112 us
         # of CPU instead of 149, and their p99 was 6 ms instead of 38.
         gc.collect()
@@ -147,6 +165,10 @@ class Commands:
     async def do_state(self) -> dict[str, Any]:
         """What the gateway tells of itself."""
         return {"pid": os.getpid(), **self._gateway.describe()}
+
+    async def do_metrics(self) -> list[Any]:
+        """What was counted so far (`families.from_json`)."""
+        return self._figures()
 
     async def do_knows(self, upstream: str, address: str) -> bool:
         """Whether there is this replica."""
@@ -168,6 +190,9 @@ class Commands:
         """Drain and end; the answer says that this has begun."""
         self.drain_s = drain_s
         self.stopping.set()
+
+    def _figures(self) -> list[Any]:
+        return as_json(self._metrics.collect(self._gateway.describe()))
 
 
 def _signer(file: str | None) -> IdentitySigner | None:

@@ -7,12 +7,15 @@ import socket
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
+from time import perf_counter_ns
 from typing import Any
 
 from services.gateway.control.channel import Asking, ChannelError, RefusedError
 from services.gateway.control.restarting import RestartDelay
 from services.gateway.control.spawning import Spawned, spawn_worker
+from services.gateway.metrics.fleet import FleetFigures
 from services.gateway.server import another
+from shared.telemetry.metrics.families import Family
 
 log = logging.getLogger("kontor.gateway.fleet")
 
@@ -32,12 +35,13 @@ class StartError(Exception):
 class Worker:
     """The worker with one number: its socket, which outlives the process, and the process of the day."""
 
-    def __init__(self, number: int, listener: socket.socket, orders: Orders) -> None:
+    def __init__(self, number: int, listener: socket.socket, orders: Orders, figures: FleetFigures) -> None:
         self.number = number
         self.restarts = 0
         self.started_at = 0.0
         self._listener = listener
         self._orders = orders
+        self._figures = figures
         self._delay = RestartDelay()
         self._asking = Asking()
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,9 +83,17 @@ class Worker:
         """Its answer. Raises `RefusedError`, or `ChannelError` while it does not run."""
         return await self._asking.ask(question, **details)
 
+    async def tell_figures(self) -> None:
+        """Have what it has counted entered among the figures. Raises as `ask`."""
+        process = self._asking
+        document = await process.ask("metrics")
+        if not process.closed.is_set():  # else its last words are there already
+            self._figures.told(process, document)
+
     async def stop(self, drain_s: float) -> None:
         """Have it finish what it does, and wait for its end; by force when it takes too long."""
         self._stopping.set()
+        self._figures.stopped(self._asking, perf_counter_ns())
         self._listener.close()  # before the worker looks who is queued: nobody can come after that
         if self._task is None and self.pid is None:
             return  # it never came up
@@ -121,6 +133,7 @@ class Worker:
         self._told = True
         answer = await asking.ask("start", patience_s=START_PATIENCE_S, **self._orders(self.number))
         self._ready = True
+        self._figures.began(asking, perf_counter_ns())
         return answer
 
     async def _keep(self) -> None:
@@ -129,6 +142,7 @@ class Worker:
         while True:
             await self._asking.closed.wait()
             self._ready = self._told = False
+            self._figures.ended(self._asking, self._asking.last_words, perf_counter_ns())
             await self.kill()
             if self._stopping.is_set():
                 return
@@ -166,6 +180,7 @@ class Fleet:
         self._first_listener = listener
         self._orders = orders
         self._workers: list[Worker] = []
+        self._figures = FleetFigures()
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
@@ -175,7 +190,7 @@ class Fleet:
 
     async def start(self, spawned: Spawned) -> Any:
         """Start the first worker, whose process was spawned already; its answer. Raises `StartError`."""
-        worker = Worker(1, self._first_listener, self._orders)
+        worker = Worker(1, self._first_listener, self._orders, self._figures)
         self._workers.append(worker)
         return await worker.start(spawned)
 
@@ -187,7 +202,7 @@ class Fleet:
             leaving.add_done_callback(self._leaving.discard)
         # All sockets before any worker: the address stays ours whoever dies first.
         new = [
-            Worker(number, another(self._first_listener), self._orders)
+            Worker(number, another(self._first_listener), self._orders, self._figures)
             for number in range(len(self._workers) + 1, count + 1)
         ]
         self._workers += new
@@ -216,6 +231,18 @@ class Fleet:
             else:
                 found[worker.number] = answer
         return found
+
+    async def figures(self) -> list[Family]:
+        """What all workers have counted, also those that have ended."""
+        asked = await asyncio.gather(
+            *(worker.tell_figures() for worker in self.workers), return_exceptions=True
+        )
+        for failure in asked:
+            if isinstance(failure, ChannelError):
+                log.warning("a worker does not tell its figures: %s", failure)
+            elif failure is not None:
+                raise failure
+        return self._figures.families(perf_counter_ns())
 
     async def apply(self, configuration: dict[str, Any]) -> tuple[int, ...]:
         """Tell all workers; the numbers of those that have it in force now.

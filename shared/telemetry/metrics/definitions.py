@@ -22,6 +22,7 @@ class Across(StrEnum):
 
     SUM = "sum"
     MAX = "max"
+    MIN = "min"
     MEAN = "mean"  # weighted, see `families.Number`
 
 

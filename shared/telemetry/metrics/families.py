@@ -106,6 +106,8 @@ def _both_distributions(one: Distribution, other: Distribution) -> Distribution:
 def _both_numbers(metric: Metric, one: Number, other: Number) -> Number:
     if metric.across is Across.MAX:
         return max(one, other, key=lambda each: each.value)
+    if metric.across is Across.MIN:
+        return min(one, other, key=lambda each: each.value)
     if metric.across is Across.MEAN:
         weight = one.weight + other.weight
         return Number(one.labels, (one.value * one.weight + other.value * other.weight) / weight, weight)

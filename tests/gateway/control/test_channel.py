@@ -101,3 +101,26 @@ async def test_a_parent_that_hangs_up_ends_the_answering(pair: Pair) -> None:
 async def test_nobody_can_be_asked_before_there_is_a_channel() -> None:
     with pytest.raises(ChannelError):
         await Asking().ask("echo")
+
+
+async def test_a_worker_that_is_told_to_end_has_last_words() -> None:
+    ours, theirs = socket.socketpair()
+    asking, words = Asking(), ["x" * 1_000_000, 7]
+    answering = asyncio.create_task(answer_all(theirs, Worker(), lambda: words))
+    await asking.open(ours)
+    assert await asking.ask("echo") == {}
+    assert asking.last_words is None
+    answering.cancel()
+    await asyncio.gather(answering, return_exceptions=True)
+    await asking.closed.wait()
+    assert asking.last_words == words
+
+
+async def test_a_parent_that_has_gone_misses_them() -> None:
+    ours, theirs = socket.socketpair()
+    answering = asyncio.create_task(answer_all(theirs, Worker(), lambda: ["x" * 1_000_000]))
+    await asyncio.sleep(0)
+    ours.close()
+    answering.cancel()
+    (ending,) = await asyncio.wait_for(asyncio.gather(answering, return_exceptions=True), 10)
+    assert isinstance(ending, asyncio.CancelledError)

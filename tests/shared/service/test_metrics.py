@@ -1,5 +1,6 @@
 """`/metrics` of a service over a real database."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +13,7 @@ from shared.database.tables import new_id
 from shared.telemetry.metrics.exposition import OPEN_METRICS, PROMETHEUS_TEXT
 from shared.testing.databases import Templates
 from shared.testing.services import Keys, ServiceUnderTest, running
-from tests.shared.telemetry.metrics.recording import Samples, samples_of, value
+from tests.shared.telemetry.metrics.recording import Samples, complaints, samples_of, value
 
 DURATION = "http_server_request_duration_seconds_count"
 COMPONENT = "crm_response_component_duration_seconds"
@@ -98,6 +99,12 @@ async def test_the_pools_of_connections(client: httpx2.AsyncClient) -> None:
     assert value(samples, most, db_client_connection_pool_name="reads") == 8
     assert value(samples, most, db_client_connection_pool_name="writes") == 8
     assert value(samples, "db_client_connection_wait_time_seconds_count") == 1
+
+
+async def test_promtool_accepts_the_page(client: httpx2.AsyncClient) -> None:
+    await client.get("/v1/deals")
+    page = (await client.get("/metrics")).content
+    assert await asyncio.to_thread(complaints, page) == ""
 
 
 async def test_two_replicas_count_by_themselves(

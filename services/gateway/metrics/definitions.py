@@ -1,0 +1,81 @@
+"""The metrics that only a gateway has. Data."""
+
+from typing import Final
+
+from shared.telemetry.metrics.definitions import HTTP_BOUNDS_NS, SHARED_METRICS, Across, Kind, Metric
+
+_REPLICA: Final = ("crm.upstream.name", "server.address", "server.port")
+
+ATTEMPT_DURATION: Final = Metric(
+    "http.client.request.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "One attempt at one replica, however it ended.",
+    (*_REPLICA, "http.response.status_code", "error.type"),
+    bounds_ns=HTTP_BOUNDS_NS,
+)
+ATTEMPTS: Final = Metric(
+    "crm.gateway.attempts",
+    Kind.COUNTER,
+    "{attempt}",
+    "Attempts that began, by what they were made for.",
+    ("crm.upstream.name", "kind"),
+)
+OUTCOMES: Final = Metric(
+    "crm.gateway.attempt.outcomes",
+    Kind.COUNTER,
+    "{attempt}",
+    "Attempts that ended, by how.",
+    ("crm.upstream.name", "outcome"),
+)
+TURNED_AWAY: Final = Metric(
+    "crm.gateway.turned_away",
+    Kind.COUNTER,
+    "{request}",
+    "Requests for an upstream that got no attempt, by why.",
+    ("crm.upstream.name", "reason"),
+)
+REPLICA_UP: Final = Metric(
+    "crm.gateway.replica.up",
+    Kind.GAUGE,
+    "",
+    "Whether the replica passes its health checks, to every worker: 1 or 0.",
+    _REPLICA,
+    Across.MIN,
+)
+REPLICA_ACTIVE: Final = Metric(
+    "crm.gateway.replica.active_requests",
+    Kind.GAUGE,
+    "{request}",
+    "Attempts under way at the replica.",
+    _REPLICA,
+)
+REPLICA_WEIGHT: Final = Metric(
+    "crm.gateway.replica.weight",
+    Kind.GAUGE,
+    "",
+    "What the replica carries: configured weight, live weight and slow start multiplied, 0 when drained.",
+    _REPLICA,
+    Across.MAX,
+)
+CIRCUIT_OPEN: Final = Metric(
+    "crm.gateway.replica.circuit_open",
+    Kind.GAUGE,
+    "",
+    "Whether any worker's circuit breaker keeps attempts from the replica: 1 or 0.",
+    _REPLICA,
+    Across.MAX,
+)
+
+GATEWAY_METRICS: Final = (
+    ATTEMPT_DURATION,
+    ATTEMPTS,
+    OUTCOMES,
+    TURNED_AWAY,
+    REPLICA_UP,
+    REPLICA_ACTIVE,
+    REPLICA_WEIGHT,
+    CIRCUIT_OPEN,
+)
+CATALOGUE: Final = {metric.name: metric for metric in (*SHARED_METRICS, *GATEWAY_METRICS)}
+"""Everything that a worker tells its parent."""
