@@ -64,7 +64,7 @@ def _read(value: bytes) -> AnswerDirectives | None:
 def _argument(name: str, item: object) -> Argument:
     if item is True:
         return None
-    if type(item) is int and item >= 0 and name in _SECONDS:
+    if type(item) is int and name in _SECONDS:
         return b"%d" % item
     if isinstance(item, str) and name in _QUALIFIED:
         return item.encode("ascii")

@@ -141,6 +141,13 @@ def test_5_2_2_what_permits_must_be_well_formed() -> None:
     assert read == expected
 
 
+def test_4_2_1_of_several_permissions_the_least_holds() -> None:
+    assert answer_directives(b"stale-if-error=5, stale-if-error=50").stale_if_error == 5
+    assert (
+        answer_directives(b"stale-while-revalidate=50, stale-while-revalidate=5").stale_while_revalidate == 5
+    )
+
+
 def test_5_2_1_directives_of_requests() -> None:
     def read(value: bytes) -> RequestDirectives:
         return request_directives({b"cache-control": value})
