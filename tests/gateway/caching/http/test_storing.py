@@ -185,3 +185,21 @@ def test_what_can_be_of_no_use_is_not_stored() -> None:
 def test_whatever_the_rest_says_private_and_no_store_hold(value: bytes) -> None:
     for directive in (b"private", b"no-store"):
         assert refused(b"Cache-Control: max-age=60, " + directive + b", " + value) is not None
+
+
+def test_rfc9213_2_2_targeted_fields_for_others_change_nothing_and_are_passed_on() -> None:
+    kept = stored(FRESH, b"Other-Cache-Control: no-store", b"Surrogate-Control: no-store")
+    assert kept.freshness.lifetime_s == 60
+    assert b"Other-Cache-Control: no-store\r\n" in kept.head
+
+
+def test_rfc9213_3_1_an_unknown_directive_in_a_targeted_field_still_overrides_cache_control() -> None:
+    assert refused(b"CDN-Cache-Control: none", b"Cache-Control: no-store", b'ETag: "t"') is None
+    assert refused(b"CDN-Cache-Control:", b"Cache-Control: no-store", b'ETag: "t"') == "no-store"
+
+
+@pytest.mark.parametrize("name", [b"CDN-Cache-Control", b"Kontor-Cache-Control"])
+def test_rfc9213_2_2_no_store_and_private_of_a_targeted_field_are_obeyed(name: bytes) -> None:
+    for directive in (b"no-store", b"private"):
+        line = name + b": max-age=60, " + directive
+        assert refused(line, b"Cache-Control: public, max-age=60") == directive.decode()
