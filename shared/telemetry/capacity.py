@@ -188,7 +188,8 @@ def _fitted(points: Sequence[Point], robust: bool) -> ScalabilityLaw:
     flat = fmean(point.throughput / point.n for point in points)
     starts = [(1 / flat, 0.0, 0.0), _linearised(points)]
     rested = [_descend(points, start, robust) for start in starts]
-    best = min(rested, key=lambda one: _loss(points, one, _scale(points, one, robust)))
+    scale = min(_scale(points, one, robust) for one in rested)
+    best = min(rested, key=lambda one: _loss(points, one, scale))
     a, b, c = best
     return ScalabilityLaw(1 / a, min(b / a, 1.0), c / a)
 
