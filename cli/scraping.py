@@ -22,6 +22,7 @@ LITTLES_LAW: Final = "crm_littles_law_ratio"
 REPLICA_UP: Final = "crm_gateway_replica_up"
 INSTANCE: Final = "instance"
 
+_CALLERS_FAULT: Final = "client_left"
 _COUNTERS: Final = tuple(f"{name}_count" for name in (REQUESTS, ATTEMPTS, TERMS))
 _PATIENCE: Final = httpx2.Timeout(5)
 _REPLICAS_PATIENCE: Final = httpx2.Timeout(1)
@@ -182,5 +183,5 @@ def frames(scrape: Callable[[], Scrape], wait: Callable[[], None]) -> Iterator[W
 
 def failed(labels: Labels) -> bool:
     """Whether a request with these labels counts as an error: a 5xx, or cut short without being the caller's fault."""
-    status = labels.get("http_response_status_code", "")
-    return status.startswith("5") or (bool(labels.get("error_type")) and not status.startswith("4"))
+    status, error = labels.get("http_response_status_code", ""), labels.get("error_type", "")
+    return status.startswith("5") or (error not in ("", _CALLERS_FAULT) and not status.startswith("4"))
