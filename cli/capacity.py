@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import mode
 from typing import Annotated, Final
 
 import typer
@@ -174,7 +175,12 @@ def _observed(
         raise PointsError(
             f"There is nothing to fit for {what}: measure while there is load, and while it grows."
         )
-    return [point._replace(replicas=replicas) if replicas else point for point in points]
+    if replicas:
+        return [point._replace(replicas=replicas) for point in points]
+    usual = mode(point.replicas for point in points)
+    if others := sum(point.replicas != usual for point in points):
+        _tell(f"{others} windows do not count: the number of replicas that are up was another.")
+    return [point for point in points if point.replicas == usual]
 
 
 def _tell(text: str) -> None:
