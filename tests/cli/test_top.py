@@ -4,8 +4,11 @@ import os
 import pty
 import subprocess
 import sys
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from signal import SIGINT
+from subprocess import PIPE
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -29,6 +32,25 @@ def key_file(tmp_path: Path) -> Path:
 
 def top(url: str, key_file: Path, *more: str) -> Result:
     return CliRunner().invoke(app, ["top", "--admin-url", url, "--admin-key-file", str(key_file), *more])
+
+
+@contextmanager
+def running(url: str, key_file: Path, output: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The command as a process of its own; ended with the block."""
+    options = ["--admin-url", url, "--admin-key-file", str(key_file), "--every", "0.2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "top", *options],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env={**os.environ, "COLUMNS": "200", "LINES": "40"},
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 def row(lines: list[str], name: str) -> list[str]:
@@ -154,69 +176,32 @@ def test_nobody_there(key_file: Path) -> None:
 
 @pytest.mark.process
 def test_it_outlives_the_gateway_in_a_pipe(key_file: Path) -> None:
-    command = [sys.executable, "-m", "cli", "top", "--admin-key-file", str(key_file), "--every", "0.2"]
-    with gateway([str(BEFORE), str(AFTER)]) as url:
-        port = int(url.split(":")[2].split("/")[0])
-        process = subprocess.Popen(
-            [*command, "--admin-url", url],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    before, after = str(BEFORE), str(AFTER)
+    with gateway([before, after, None, None, before, after]) as url, running(url, key_file, PIPE) as process:
         assert process.stdout
         assert process.stderr
-        first = process.stdout.readline()
-    with process:
-        try:
-            assert first.startswith(url)
-            assert "does not answer" in process.stderr.readline()
-            with gateway([str(BEFORE), str(AFTER)], port):
-                assert process.stderr.readline() == "The gateway is back; measuring.\n"
-                while not process.stdout.readline().startswith("/v1/deals"):
-                    assert process.poll() is None
-        finally:
-            process.terminate()
+        assert process.stdout.readline().startswith(url.encode())
+        assert b"does not answer" in process.stderr.readline()
+        assert process.stderr.readline() == b"The gateway is back; measuring.\n"
+        process.stdout.readline()
+        while not process.stdout.readline().startswith(b"/v1/deals"):
+            assert process.poll() is None
 
 
 @pytest.mark.process
 def test_a_terminal_gets_its_screen_back(key_file: Path) -> None:
     ours, theirs = pty.openpty()
-    with gateway([str(BEFORE), str(AFTER)]) as url:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "cli",
-                "top",
-                "--admin-key-file",
-                str(key_file),
-                "--admin-url",
-                url,
-                "--every",
-                "0.2",
-            ],
-            cwd=ROOT,
-            stdout=theirs,
-            stderr=theirs,
-            stdin=theirs,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "200", "LINES": "40"},
-            start_new_session=True,
-        )
+    with gateway([str(BEFORE), str(AFTER)]) as url, running(url, key_file, theirs) as process:
         os.close(theirs)
         seen = b""
         while b"/v1/deals" not in seen:
             seen += os.read(ours, 65_536)
-        process.send_signal(2)
-        ended = threading.Thread(target=process.wait)
-        ended.start()
-        try:
+        process.send_signal(SIGINT)
+        # A terminal says by an error that nobody writes any more.
+        with suppress(OSError):
             while data := os.read(ours, 65_536):
                 seen += data
-        except OSError:
-            pass  # how a terminal says that nobody writes any more
-        ended.join()
-        os.close(ours)
-    assert process.returncode == 0
+        assert process.wait() == 0
+    os.close(ours)
     assert seen.startswith(b"\x1b[?1049h")
     assert seen.endswith(b"\x1b[?1049l")
