@@ -62,7 +62,7 @@ class Audience:
             raise ValueError(f"answers for one {visibility} need an identity")
         self.tenant = identity.tenant_id.hex.encode("ascii")
         if visibility is Visibility.SCOPES:
-            self.who = b"s" + b",".join(sorted(map(_escape, identity.scopes)))
+            self.who = b"s" + b"".join(sorted(b"," + _escape(scope) for scope in identity.scopes))
         elif visibility is Visibility.PRINCIPAL:
             self.who = b"p" + _escape(identity.principal)
 
