@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import mode
 from typing import Annotated, Final
 
 import typer
@@ -18,7 +17,7 @@ from cli.load_points import (
     series_of,
 )
 from cli.load_run import LoadError, Step, Target, check_plan, run_step, target_of
-from cli.observing import observe
+from cli.observing import observe, of_usual_replicas
 from cli.scraping import Metrics, open_metrics
 from shared.telemetry.capacity import FitError, fit
 
@@ -177,10 +176,10 @@ def _observed(
         )
     if replicas:
         return [point._replace(replicas=replicas) for point in points]
-    usual = mode(point.replicas for point in points)
-    if others := sum(point.replicas != usual for point in points):
+    usual = of_usual_replicas(points)
+    if others := len(points) - len(usual):
         _tell(f"{others} windows do not count: the number of replicas that are up was another.")
-    return [point for point in points if point.replicas == usual]
+    return usual
 
 
 def _tell(text: str) -> None:

@@ -1,7 +1,8 @@
 """Points for a scalability law out of a gateway's metrics, under whatever load there is."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from statistics import mode
 
 from cli.load_points import LoadPoint
 from cli.scraping import ATTEMPTS, REPLICA_UP, REQUESTS, Labels, Scrape, Window, failed, frames
@@ -50,6 +51,12 @@ def point_of(window: Window, upstream: str) -> LoadPoint | None:
     if concurrency < 1:
         return None
     return LoadPoint(_replicas_up(window, upstream), concurrency, served / window.seconds)
+
+
+def of_usual_replicas(points: Sequence[LoadPoint]) -> list[LoadPoint]:
+    """Those with the number of replicas that was up most often: what more or fewer served is another curve."""
+    usual = mode(point.replicas for point in points)
+    return [point for point in points if point.replicas == usual]
 
 
 def _was_served(labels: Labels) -> bool:

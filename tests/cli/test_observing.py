@@ -1,5 +1,5 @@
 from cli.load_points import LoadPoint
-from cli.observing import observe, point_of
+from cli.observing import observe, of_usual_replicas, point_of
 from cli.scraping import Scrape, Window, scraped
 from tests.cli.expositions import Exposition
 
@@ -93,3 +93,10 @@ def test_windows_with_load_become_points() -> None:
     left = iter(readings[2:])
     assert list(observe(scrape, 0, 0, "", told.append)) == []
     assert told == ["In 0 of 1 windows a request or more was under way on average."]
+
+
+def test_windows_in_which_a_replica_was_down_do_not_count() -> None:
+    points = [LoadPoint(2, 4, 90), LoadPoint(1, 4, 60), LoadPoint(2, 8, 120)]
+    assert of_usual_replicas(points) == [points[0], points[2]]
+    unknown = [LoadPoint(None, 4, 90), LoadPoint(None, 8, 120)]
+    assert of_usual_replicas(unknown) == unknown
