@@ -7,6 +7,7 @@ agent and the query string.
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from time import perf_counter_ns
+from types import CoroutineType
 from typing import Any, Final, NamedTuple
 
 from opentelemetry.trace import SpanKind
@@ -115,7 +116,10 @@ class ServerSpans:
         exchange = _Exchange(watch, send)
         token = current_request.set(context)
         try:
-            await driven(watch, _begin(self._app, scope, receive, exchange.send))
+            answering = self._app(scope, receive, exchange.send)
+            if not isinstance(answering, CoroutineType):
+                answering = _awaited(answering)
+            await driven(watch, answering)
         except BaseException as error:
             exchange.failed(error)
             raise
@@ -172,9 +176,9 @@ class ServerSpans:
             self._served(served)
 
 
-async def _begin(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """The application's own awaitable may be any; what is driven must be a coroutine."""
-    await app(scope, receive, send)
+async def _awaited(answering: Awaitable[None]) -> None:
+    """Only a coroutine has steps; an application may give any awaitable."""
+    await answering
 
 
 class _Exchange:

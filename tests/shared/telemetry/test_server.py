@@ -329,3 +329,12 @@ async def test_blocking_is_processing_and_sleeping_is_not() -> None:
     assert terms.processing >= 20_000_000
     assert terms.sched >= 29_000_000
     assert terms.db == terms.db_wait == 0
+
+
+async def test_an_application_may_give_any_awaitable() -> None:
+    def app(scope: Scope, receive: Receive, send: Send) -> asyncio.Future[None]:
+        return asyncio.ensure_future(answer(send))
+
+    timed = await Timed(app).run()
+    assert timed.served.status == 200
+    assert timed.header is not None
