@@ -51,6 +51,10 @@ NOBODY = Identity(UUID(int=0), "")
 @example(
     (Visibility.SCOPES, NOBODY, b"/"), (Visibility.SCOPES, replace(NOBODY, scopes=frozenset({""})), b"/")
 )
+@example(
+    (Visibility.SCOPES, replace(NOBODY, scopes=frozenset({"a,b"})), b"/"),
+    (Visibility.SCOPES, replace(NOBODY, scopes=frozenset({"a", "b"})), b"/"),
+)
 def test_keys_are_equal_exactly_when_everything_that_answers_depend_on_is(
     one: tuple[Visibility, Identity, bytes], other: tuple[Visibility, Identity, bytes]
 ) -> None:
@@ -203,6 +207,7 @@ def test_variants_replace_their_like_and_are_bounded() -> None:
     for each in made:
         variants = add_variant(variants, each, most=4)
     assert variants == tuple(made[:5:-1])
+    assert len(add_variant((variant(b"X-A"),), variant(b"X-B"))) == 2  # both absent, but not the same
     again = variant(b"X-Region", b"X-Region: 7")
     assert add_variant(variants, again, most=4) == (again, made[9], made[8], made[6])
 
