@@ -64,9 +64,12 @@ async def tenancy(service: Service, fleet: Fleet) -> AsyncIterator[Tenancy]:
             for case in CASES
             if case.service is service
         }
+        records: dict[str, list[Body]] = {}
+        for path, world in worlds.items():
+            records[path] = await _some(world, records)
         made = Tenancy(
             worlds,
-            {path: await _some(world) for path, world in worlds.items()},
+            records,
             client,
             [path for path, item in document.items() if "get" in item],
             {(method.upper(), path) for path, item in document.items() for method in item if method != "get"},
@@ -75,13 +78,21 @@ async def tenancy(service: Service, fleet: Fleet) -> AsyncIterator[Tenancy]:
         yield made
 
 
-async def _some(world: World) -> list[Body]:
-    """Three records: one with all that it may refer to, one that others know by a name, and one without anything."""
-    if "create" not in world.resource.operations:
+async def _some(world: World, others: dict[str, list[Body]]) -> list[Body]:
+    """Three records: one with all there is, one that belongs to records that are going to change, and a bare one."""
+    resource = world.resource
+    if resource.parent is not None:
+        world.parent = others[resource.parent.resource.path][0]
+    if "create" not in resource.operations:
         return [await world.create()]
-    named = {"source": "elsewhere", "external_id": "1"}
+    first = await world.create()
+    known = {**others, resource.path: [first]}
+    named: Body = {"source": "elsewhere", "external_id": "1"}
+    for reference in resource.references:
+        target = known[reference.target.path][0]["id"]
+        named[reference.field] = [target] if reference.many else target
     return [
-        await world.create(),
+        first,
         await world.create(await world.body() | named),
         await world.create(await world.body(whole=False)),
     ]
