@@ -1,4 +1,4 @@
-"""Traces of the suite: one SERVER span per hop, CLIENT spans for calls and statements.
+"""Traces and metrics of the suite: one SERVER span per hop, CLIENT spans for calls and statements, our own counters.
 
 A process makes one `Telemetry` in its composition root and hands it to whatever records spans. There
 is no global provider, on purpose: FastAPI traces by itself as soon as one exists, and every hop would
@@ -19,6 +19,7 @@ then have two SERVER spans.
     shared.telemetry.spans         SpanRecord, a finished span as a tuple
     shared.telemetry.outbox        finished spans on their way out, on a thread of its own
     shared.telemetry.otlp          spans as OTLP's bytes
+    shared.telemetry.metrics       counters and histograms, for Prometheus and by OTLP
     shared.telemetry.exporting     the SDK and its exporter, imported only when an endpoint is configured
 
 Without an endpoint nothing is recorded and the SDK is never imported, but a caller's trace id still
