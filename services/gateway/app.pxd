@@ -9,7 +9,6 @@ from services.gateway.request_ids cimport RandomHex, RequestIds
 from services.gateway.resilience.upstream cimport Upstream
 from services.gateway.routing.destination cimport Destination
 from services.gateway.routing.policy cimport RouteTable
-from services.gateway.timing.access cimport AccessLog
 
 
 @cython.final
@@ -18,10 +17,14 @@ cdef class Gateway:
     cdef public object _signer
     cdef public object _telemetry
     cdef public object _registry
-    cdef public RandomHex _random
+    cdef public bint _exports
+    cdef public object _keeping
+    cdef public object metrics
+    cdef public RandomHex random
+    cdef public object traces
     cdef public RequestIds _ids
     cdef public object _prober
-    cdef public AccessLog _access
+    cdef public object _recorder
     cdef public set _clients
     cdef public object _deserted
     cdef public dict _identities
@@ -50,11 +53,7 @@ cdef class Gateway:
     @cython.locals(who=str, allowance=Allowance)
     cdef object _count(self, Exchange exchange, RateLimiter limiter)
     @cython.locals(head=RequestHead, fields=RequestFields, client=ClientConnection, upstream=Upstream)
-    cdef object _prepare(self, Exchange exchange, Destination destination, object caller, bytes digits)
+    cdef object _prepare(self, Exchange exchange, Destination destination, object caller)
     cdef bytes _credentials(self, RequestFields fields)
     @cython.locals(lines=dict, line=bytes)
     cdef bytes _identity_line(self, object caller, str audience)
-
-
-@cython.locals(sent=bytes, parent=tuple, span_id=bytes, line=bytes, state=bytes)
-cdef bytes _trace_context(dict found, bytes digits)

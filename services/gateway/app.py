@@ -21,6 +21,7 @@ from services.gateway.discovery.discovery import Discovery
 from services.gateway.exchange import Exchange
 from services.gateway.limits.rate_limiter import RateLimiter, too_many_requests
 from services.gateway.limits.sizes import body_too_large
+from services.gateway.metrics.worker import GatewayMetrics
 from services.gateway.protocol.answers import page_bytes, problem_bytes
 from services.gateway.protocol.client import ClientConnection
 from services.gateway.protocol.forwarded import believe
@@ -32,12 +33,14 @@ from services.gateway.resilience.upstream import Upstream
 from services.gateway.routing.destination import Destination
 from services.gateway.routing.policy import has_dot_segment
 from services.gateway.server import has_unread
-from services.gateway.timing.access import AccessLog
-from services.gateway.timing.trace import Trace
-from services.gateway.timing.trace_context import read_traceparent
+from services.gateway.timing.keeping import Keeping, KeepingRule
+from services.gateway.timing.recorder import Recorder
+from services.gateway.timing.trace_ids import DIGITS, TraceIds
+from services.gateway.timing.traces import Traces
 from shared.identity import IDENTITY_HEADER
 from shared.identity.signer import IdentitySigner
 from shared.problems import Problem, not_found
+from shared.telemetry.sampling import sampled
 from shared.telemetry.setup import Telemetry
 
 log = logging.getLogger("kontor.gateway")
@@ -49,9 +52,7 @@ _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 _SWEEP_S = 0.1
 _FAREWELL_S = 0.1
 _SLOW_SWEEPS = 10
-_TRACE_DIGITS = 48
-"""Of a trace id and a span id."""
-_DIGITS = _TRACE_DIGITS + ID_DIGITS
+_DIGITS = DIGITS + ID_DIGITS
 
 
 class Gateway:
@@ -66,11 +67,16 @@ class Gateway:
         """Without a `signer` the snapshot must not ask for keys: there is nobody to vouch for."""
         self._signer = signer
         self._telemetry = telemetry
+        # Without a collector of ours the sampled traces are the services' affair, and they are told to record.
+        self._exports = telemetry.outbox is not None
+        self._keeping = Keeping(KeepingRule(telemetry.share if self._exports else 0.0), perf_counter_ns())
+        self.traces = Traces(self._keeping, telemetry.outbox)
+        self.metrics = GatewayMetrics(telemetry.outbox)
+        self._recorder = Recorder(self.traces, self.metrics)
         self._registry = EndpointRegistry()
-        self._random = RandomHex()
-        self._ids = RequestIds(self._random)
+        self.random = RandomHex()
+        self._ids = RequestIds(self.random)
         self._prober = Prober()
-        self._access = AccessLog()
         self._clients: set[ClientConnection] = set()
         self._deserted = asyncio.Event()
         self._identities: dict[str, dict[str, bytes]] = {}
@@ -182,9 +188,7 @@ class Gateway:
 
     def finished(self, exchange: Exchange) -> None:
         """A request is over, however it went."""
-        if exchange.trace is not None:
-            exchange.trace.finish(exchange)
-        self._access.note(exchange)
+        self._recorder.note(exchange)
 
     # The pipeline
 
@@ -195,17 +199,17 @@ class Gateway:
         was answered here.
         """
         head, fields = exchange.head, exchange.fields
+        self.metrics.began(exchange.received_ns)
         sent = fields.found.get(b"x-request-id")
-        digits = self._random.take(_DIGITS)  # for a request id and the trace's, in one go
+        digits = self.random.take(_DIGITS)  # for the trace's ids and the request's, in one go
+        exchange.trace = TraceIds(fields.found, digits)
         exchange.request_id = request_id = (
-            sent if sent is not None and accepted(sent) else self._ids.of(digits[_TRACE_DIGITS:])
+            sent if sent is not None and accepted(sent) else self._ids.of(digits[DIGITS:])
         )
         exchange.own_lines = exchange.id_line = b"x-request-id: " + request_id + b"\r\n"
         if exchange.client.trusted:
             believe(exchange, self.trusts)
         try:
-            if self._telemetry.recording:
-                exchange.trace = Trace(self._telemetry, exchange, exchange.received_ns)
             path = head.target.partition(b"?")[0]
             if path in self._pages:
                 self._own_page(exchange, path)
@@ -222,7 +226,7 @@ class Gateway:
                 exchange.caller = caller
             if self._limiter is not None:
                 self._count(exchange, self._limiter)
-            self._prepare(exchange, destination, caller, digits)
+            self._prepare(exchange, destination, caller)
         except Problem as problem:
             self._refuse(exchange, problem)
             return False
@@ -276,12 +280,16 @@ class Gateway:
         if not allowance.allowed:
             raise too_many_requests(allowance)
 
-    def _prepare(
-        self, exchange: Exchange, destination: Destination, caller: Caller | None, digits: bytes
-    ) -> None:
+    def _prepare(self, exchange: Exchange, destination: Destination, caller: Caller | None) -> None:
         """What is sent to a replica, whichever it will be."""
         head, fields, client = exchange.head, exchange.fields, exchange.client
+        tenant = caller.identity.tenant_id if caller is not None else None
+        exchange.kept = kept = self._keeping.before(
+            exchange.trace.trace_id, destination.template, tenant, exchange.received_ns
+        )
+        exchange.trace.sampled = kept != "" or self._leaves_to_services(exchange.trace.trace_id)
         exchange.upstream = upstream = destination.upstream
+        exchange.upstream_name = upstream.name
         # An upgrade is a conversation: it is begun once.
         exchange.idempotent = (
             head.method in _IDEMPOTENT or b"idempotency-key" in fields.found
@@ -289,11 +297,6 @@ class Gateway:
         exchange.deadline_ns = destination.deadlines.deadline(exchange.received_ns, exchange.asked_timeout)
         exchange.key = destination.key(head, exchange.peer) if destination.hashes else b""
         exchange.target = destination.target(head)
-        trace = exchange.trace
-        if trace is None:
-            exchange.trace_line = _trace_context(fields.found, digits)
-        else:
-            trace.routed(exchange)
         if not exchange.forwarded:
             exchange.forwarded = client.forwarded_line + fields.host + b"\r\n"
         exchange.vouched = (
@@ -301,6 +304,10 @@ class Gateway:
             if caller is not None
             else self._credentials(fields)
         )
+
+    def _leaves_to_services(self, trace_id: bytes) -> bool:
+        """Whether services that have a collector shall record what the gateway, which has none, does not."""
+        return not self._exports and sampled(int(trace_id, 16), self._telemetry.share)
 
     def _credentials(self, fields: RequestFields) -> bytes:
         """What services that ask for themselves want to see: only where the gateway asks nobody."""
@@ -330,26 +337,28 @@ class Gateway:
 
     # What is answered here
 
-    def problem(self, exchange: Exchange, problem: Problem, close: bool) -> bytes:
+    def problem(self, exchange: Exchange, problem: Problem, timing: bytes, close: bool) -> bytes:
         """The answer of a request that was refused."""
         return problem_bytes(
             problem,
             request_id=exchange.request_id,
             instance=exchange.head.path,
-            lines=VIA_LINE + exchange.own_lines,
+            lines=VIA_LINE + exchange.own_lines + timing,
             close=close,
             bodiless=exchange.is_head,
         )
 
-    def page(self, exchange: Exchange, status: int, content_type: bytes, body: bytes, close: bool) -> bytes:
+    def page(
+        self, exchange: Exchange, status: int, content_type: bytes, body: bytes, timing: bytes, close: bool
+    ) -> bytes:
         """The answer of a request for one of our own pages."""
-        lines = VIA_LINE + exchange.own_lines
+        lines = VIA_LINE + exchange.own_lines + timing
         return page_bytes(exchange.head, status, content_type, body, lines, close=close)
 
     def rejection(self, client: ClientConnection, problem: Problem, now_ns: int) -> bytes:
         """The answer to bytes that are no request."""
         request_id = self._ids.next()
-        self._access.rejected(problem, request_id)
+        self._recorder.rejected(problem, request_id)
         lines = VIA_LINE + b"x-request-id: " + request_id + b"\r\n"
         return problem_bytes(problem, request_id=request_id, instance=b"", lines=lines, close=True)
 
@@ -425,7 +434,7 @@ class Gateway:
         await self._prober.stop()
         for upstream in self.upstreams.values():
             upstream.close()
-        self._access.flush()
+        self._recorder.flush()
         # It blocks until the last spans are out, or for two seconds.
         await asyncio.to_thread(self._telemetry.shutdown)
 
@@ -439,22 +448,10 @@ class Gateway:
                     client.exchange.expire(now_ns)
             for upstream in self.upstreams.values():
                 upstream.sweep(now_ns)
-            self._access.flush()
+            self._recorder.flush()
             count += 1
             if count % _SLOW_SWEEPS == 0:
                 # Tokens are reused for a while; when to make new ones is the signer's decision.
                 self._identities.clear()
                 for client in list(self._clients):
                     client.sweep(now_ns)
-
-
-def _trace_context(found: dict[bytes, bytes], digits: bytes) -> bytes:
-    """Of a request that is not recorded: the trace goes on, or begins, under a span id of our own."""
-    sent = found.get(b"traceparent")
-    parent = read_traceparent(sent) if sent is not None else None
-    span_id = digits[32:_TRACE_DIGITS]
-    if parent is None:
-        return b"".join((b"traceparent: 00-", digits[:32], b"-", span_id, b"-00\r\n"))
-    line = b"".join((b"traceparent: 00-", parent[0], b"-", span_id, b"-", parent[2], b"\r\n"))
-    state = found.get(b"tracestate")
-    return line if state is None else line + b"tracestate: " + state + b"\r\n"

@@ -113,6 +113,7 @@ async def test_each_side_gets_what_the_other_sent(
         b"x-request-id",
         b"ratelimit",
         b"ratelimit-policy",
+        b"server-timing",
         b"content-length",
         b"transfer-encoding",
     }

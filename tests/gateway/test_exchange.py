@@ -8,6 +8,7 @@ from services.gateway.exchange import Exchange
 from services.gateway.forwarding.answer_head import parse_answer_head
 from services.gateway.limits.timeouts import Timeouts
 from services.gateway.protocol.request_head import parse_request_head
+from services.gateway.timing.trace_ids import TraceIds
 from tests.gateway.protocol.test_client import SECOND, FakeTransport
 
 
@@ -22,14 +23,23 @@ def begun(*, full: bool) -> tuple[Exchange, Any, Any]:
     """A caller's exchange whose answer of three bytes has begun, with its two connections."""
     client: Any = Fake(transport=FakeTransport(), full=full, unread=False, closing=False, peer="10.0.0.1")
     connection: Any = Fake(
-        transport=FakeTransport(), asked_ns=0, first_byte_ns=0, token=0, span_id=b"", pool=Fake()
+        **dict.fromkeys(("asked_ns", "connected_ns", "sent_ns", "first_byte_ns", "last_byte_ns", "token"), 0),
+        transport=FakeTransport(),
+        kind="first",
+        span_id=b"1",
+        min_rtt=None,
+        why="",
+        candidates=1,
+        pool=Fake(endpoint=Fake(replica=Fake(host="r", port=1))),
     )
     head = parse_request_head(b"GET / HTTP/1.1\r\nHost: a")
     gateway: Any = Fake(timeouts=Timeouts(idle_ns=10 * SECOND))
-    exchange = Exchange(gateway, client, head, 0)
+    exchange = Exchange(gateway, client, head, 0, 0)
     exchange.upstream = cast(Any, Fake())
     exchange.route = cast(Any, Fake(hedging=None, timeout_ns=1 * SECOND))
+    exchange.trace = TraceIds({}, b"1" * 64)
     exchange.connection = connection
+    exchange.attempts = 1
     exchange.began(connection, parse_answer_head(b"HTTP/1.1 200 OK\r\nContent-Length: 3", False))
     return exchange, client, connection
 

@@ -280,7 +280,7 @@ async def test_nothing_keeps_a_request_that_is_over() -> None:
         for _ in range(300):
             await storm.step()
         await storm.settle()
-        storm.stage.gateway._access.flush()  # which the sweep does
+        storm.stage.gateway._recorder.flush()  # which the sweep does
 
         async def no_hedge_is_due() -> bool:
             return not storm.stage.upstream.timer._line

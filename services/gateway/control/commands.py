@@ -9,6 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
 import uvloop
@@ -143,8 +144,8 @@ class Commands:
             )
         except (SettingsError, DocumentError, OSError, ValueError) as error:
             raise RefusedError(str(error)) from error
-        self._metrics = metrics = GatewayMetrics(telemetry.outbox)
         self._gateway = Gateway(snapshot, keys, signer, telemetry)
+        self._metrics = metrics = self._gateway.metrics
         for order in orders:
             self._gateway.steer(Order(**order))
         self._server = Server(self._gateway, self._listener)
@@ -165,6 +166,26 @@ class Commands:
     async def do_state(self) -> dict[str, Any]:
         """What the gateway tells of itself."""
         return {"pid": os.getpid(), **self._gateway.describe()}
+
+    async def do_traces(self, question: dict[str, Any]) -> list[dict[str, Any]]:
+        """The latest requests that are remembered and answer a question (`recent.Question`)."""
+        return self._gateway.traces.describe(question)
+
+    async def do_trace(self, trace_id: str) -> list[dict[str, Any]]:
+        """The remembered requests of one trace, explained."""
+        return self._gateway.traces.explain(trace_id)
+
+    async def do_record(self, **order: Any) -> None:
+        """Keep every request of some kind for a while."""
+        self._gateway.traces.record(**order, now_ns=perf_counter_ns())
+
+    async def do_forget(self, **order: Any) -> None:
+        """Withdraw such an order."""
+        self._gateway.traces.forget(**order)
+
+    async def do_recordings(self) -> list[dict[str, Any]]:
+        """The orders in force."""
+        return self._gateway.traces.recordings(perf_counter_ns())
 
     async def do_metrics(self) -> list[Any]:
         """What was counted so far (`families.from_json`)."""

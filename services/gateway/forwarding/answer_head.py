@@ -12,6 +12,7 @@ from services.gateway.protocol.fields import (
     tokens,
     without,
 )
+from shared.telemetry.terms import TERMS_HEADER
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
 _LONGEST_LENGTH: Final = 15
@@ -30,11 +31,12 @@ READER: Final = LineReader(
         b"upgrade": False,
         b"via": False,
         b"endpoint-load-metrics": False,
+        TERMS_HEADER: False,
     },
     dropped=HOP_BY_HOP | {b"x-request-id"},
     # What services tell the gateway is nobody else's business.
     dropped_prefixes=(b"x-kontor-",),
-    unique={b"etag", b"location", b"x-request-id", b"last-modified", b"link"},
+    unique={TERMS_HEADER, b"etag", b"location", b"x-request-id", b"last-modified", b"link"},
     silent={b"connection:keep-alive"},
 )
 

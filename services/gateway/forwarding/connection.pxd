@@ -3,7 +3,6 @@ import cython
 
 cdef class UpstreamConnection
 
-from services.gateway.exchange cimport Exchange
 from services.gateway.forwarding.answer_head cimport AnswerHead
 from services.gateway.forwarding.pool cimport Pool
 from services.gateway.protocol.framing cimport ChunkedReader
@@ -23,18 +22,23 @@ cdef class UpstreamConnection:
     cdef public object _poll
     cdef public bytes _unsent
     cdef public long long asked_ns
+    cdef public Py_ssize_t candidates
     cdef public long long connected_ns
     cdef public long long first_byte_ns
     cdef public long long idle_since_ns
+    cdef public str kind
+    cdef public long long last_byte_ns
+    cdef public object min_rtt
     cdef public Pool pool
-    cdef public Exchange receiver
+    cdef public object receiver
     cdef public bint request_complete
     cdef public long long sent_ns
     cdef public bytes span_id
     cdef public long long token
     cdef public object transport
+    cdef public str why
 
-    cpdef object send(self, Exchange receiver, bytes data, bint complete, long long now_ns)
+    cpdef object send(self, object receiver, bytes data, bint complete, long long now_ns)
     cpdef object send_more(self, bytes data, bint complete)
     cpdef object abandon(self)
     cpdef bint answer_is_here(self)
@@ -42,16 +46,15 @@ cdef class UpstreamConnection:
     cpdef object close(self)
     @cython.locals(phase=int)
     cpdef object data_received(self, bytes data)
-    @cython.locals(receiver=Exchange, head=AnswerHead, body=bytes, length="long long")
+    @cython.locals(head=AnswerHead, body=bytes, length="long long")
     cdef object _take_head(self, bytes data)
     @cython.locals(end=Py_ssize_t)
-    cdef tuple _next_head(self, Exchange receiver, bytes data)
-    cdef object _take_interim(self, Exchange receiver, AnswerHead head, bytes rest)
-    cdef object _begin_body(self, Exchange receiver, AnswerHead head, bytes body)
-    @cython.locals(receiver=Exchange, head=AnswerHead, held=list, left="long long")
+    cdef tuple _next_head(self, object receiver, bytes data)
+    cdef object _take_interim(self, object receiver, AnswerHead head, bytes rest)
+    cdef object _begin_body(self, object receiver, AnswerHead head, bytes body)
+    @cython.locals(head=AnswerHead, held=list, left="long long")
     cdef object _take_counted(self, bytes data)
-    @cython.locals(receiver=Exchange, head=AnswerHead, chunks=ChunkedReader, pieces=list)
+    @cython.locals(head=AnswerHead, chunks=ChunkedReader, pieces=list)
     cdef object _take_chunks(self, bytes data)
     cdef object _free(self, AnswerHead head)
-    @cython.locals(receiver=Exchange)
     cdef object _fail(self, object outcome, str detail)

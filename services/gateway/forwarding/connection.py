@@ -14,6 +14,8 @@ from services.gateway.forwarding.answer_head import (
 )
 from services.gateway.protocol.framing import BadChunkError, ChunkedReader
 from services.gateway.resilience.ledger import BROKEN, CUT_SHORT, Outcome
+from services.gateway.timing.finished import FIRST, AttemptKind
+from services.gateway.timing.rtt import MinRtt
 
 if TYPE_CHECKING:
     from services.gateway.forwarding.pool import Pool
@@ -64,7 +66,8 @@ class UpstreamConnection:
     """An `asyncio.Protocol`, made by its pool, which knows it until it is closed. Times are `perf_counter_ns` readings.
 
     `sent_ns` is taken before the request is handed to the transport, `first_byte_ns` when the first byte of its
-    answer arrived, `connected_ns` when the connection came about, 0 for one that was there already.
+    answer arrived, `last_byte_ns` when the last one did, `connected_ns` when the connection came about, 0 for one that
+    was there already.
     """
 
     __slots__ = (
@@ -77,9 +80,13 @@ class UpstreamConnection:
         "_poll",
         "_unsent",
         "asked_ns",
+        "candidates",
         "connected_ns",
         "first_byte_ns",
         "idle_since_ns",
+        "kind",
+        "last_byte_ns",
+        "min_rtt",
         "pool",
         "receiver",
         "request_complete",
@@ -87,14 +94,21 @@ class UpstreamConnection:
         "span_id",
         "token",
         "transport",
+        "why",
     )
 
     def __init__(self, pool: "Pool") -> None:
         self.pool = pool
         self.receiver: Receiver | None = None
         self.request_complete = True
-        self.asked_ns = self.connected_ns = self.sent_ns = self.first_byte_ns = self.idle_since_ns = 0
+        self.asked_ns = self.connected_ns = self.sent_ns = self.first_byte_ns = self.last_byte_ns = 0
+        self.idle_since_ns = 0
+        self.min_rtt: MinRtt | None = None
+        # Of the attempt under way: its kind, its span, and why this replica was chosen among how many.
+        self.kind: AttemptKind = FIRST
         self.span_id = b""
+        self.why = ""
+        self.candidates = 0
         self.token = 0
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connected
         self._phase = _IDLE
@@ -113,13 +127,15 @@ class UpstreamConnection:
         self.receiver = receiver
         self.request_complete = complete
         self.asked_ns = now_ns
-        self.first_byte_ns = 0
+        self.first_byte_ns = self.last_byte_ns = 0
         self._phase = _HEAD
         if self.transport is None:
             self._unsent = data
         else:
             self.connected_ns = 0
-            self.sent_ns = now_ns
+            self.sent_ns = (
+                perf_counter_ns()
+            )  # before the write: after it, answers came before their questions
             self.transport.write(data)
 
     def send_more(self, data: bytes, *, complete: bool) -> None:
@@ -164,6 +180,7 @@ class UpstreamConnection:
         if self.receiver is None:  # given up meanwhile
             self.transport.abort()
             return
+        self.min_rtt = MinRtt(transport.get_extra_info("socket"))
         self.connected_ns = self.sent_ns = perf_counter_ns()
         self.transport.write(data)
         self.receiver.upstream_ready()
@@ -214,18 +231,23 @@ class UpstreamConnection:
         receiver = self.receiver
         if receiver is None:
             return
-        head, body = self._next_head(receiver, self._buffer + data if self._buffer else data)
+        in_pieces = len(self._buffer) > 0
+        head, body = self._next_head(receiver, self._buffer + data if in_pieces else data)
         while head is not None and head.status < 200:
             self._take_interim(receiver, head, body)
             if head.status == 101:
                 return
+            in_pieces = False
             head, body = self._next_head(receiver, body)
+            if head is None and not self._buffer:
+                self.first_byte_ns = 0  # the answer proper is still to come
         if head is None:
             return
         length = head.length
         if 0 <= length <= len(body):
             if len(body) > length:
                 body, head.close = body[:length], True
+            self.last_byte_ns = perf_counter_ns() if in_pieces else self.first_byte_ns
             self._free(head)
             receiver.whole(self, head, body)
         else:
@@ -293,6 +315,7 @@ class UpstreamConnection:
         held.append(data)
         if left <= 0:
             self._held = None
+            self.last_byte_ns = perf_counter_ns()
             self._free(head)
             receiver.whole(self, head, b"".join(held))
 

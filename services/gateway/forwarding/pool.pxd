@@ -4,7 +4,6 @@ import cython
 cdef class Pool
 
 from services.gateway.balancing.endpoint cimport Endpoint
-from services.gateway.exchange cimport Exchange
 from services.gateway.forwarding.connection cimport UpstreamConnection
 from services.gateway.resilience.breaker cimport CircuitBreaker
 
@@ -25,7 +24,7 @@ cdef class Pool:
     cdef public bint closed
 
     @cython.locals(idle=list, connection=UpstreamConnection)
-    cpdef UpstreamConnection send(self, Exchange receiver, bytes data, bint complete, bint fresh, long long now_ns)
+    cpdef UpstreamConnection send(self, object receiver, bytes data, bint complete, bint fresh, long long now_ns)
     cpdef object keep(self, UpstreamConnection connection)
     cpdef object drop(self, UpstreamConnection connection)
     cpdef object lost(self, UpstreamConnection connection)

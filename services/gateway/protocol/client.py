@@ -31,10 +31,12 @@ class ClientConnection:
     """
 
     __slots__ = (
+        "_arrived_ns",
         "_buffer",
         "_chunks",
         "_draining",
         "_gateway",
+        "_kept_ns",
         "_left",
         "_parts",
         "_paused",
@@ -62,6 +64,7 @@ class ClientConnection:
         self._phase = _HEAD
         self._buffer = b""
         self._since_ns = 0
+        self._kept_ns = self._arrived_ns = 0
         self._left = 0
         self._taken = 0
         self._parts: list[bytes] = []
@@ -146,7 +149,8 @@ class ClientConnection:
             self.reject(problem, now_ns)
             return
         rest = data[end + 4 :]
-        exchange = self.exchange = Exchange(self._gateway, self, head, now_ns)
+        exchange = self.exchange = Exchange(self._gateway, self, head, self._arrived_ns or now_ns, now_ns)
+        self._arrived_ns = 0
         if head.fields.body_length:
             self._take_head_with_body(exchange, head, rest)
             return
@@ -228,15 +232,18 @@ class ClientConnection:
             exchange.feed(content, chunks.ended)
 
     def _keep(self, data: bytes) -> None:
+        self._kept_ns = perf_counter_ns()
         self._buffer += data
         if len(self._buffer) > self._gateway.most_pipelined:
             self.pause()
 
     def _go_on(self) -> None:
-        """Take the request that has been waiting."""
+        """Take the request that has been waiting, since its bytes arrived."""
         if self._phase == _HEAD and self._buffer:
             self._since_ns = perf_counter_ns()
+            self._arrived_ns, self._kept_ns = self._kept_ns, 0
             self._take_head(self._buffer)
+            self._arrived_ns = 0
 
     # What the exchange calls
 

@@ -1,6 +1,5 @@
 import cython
 
-from services.gateway.exchange cimport Exchange
 
 
 @cython.final
@@ -8,4 +7,4 @@ cdef class HedgeTimer:
     cdef public object _line
     cdef public object _handle
 
-    cpdef object add(self, long long due_ns, Exchange request)
+    cpdef object add(self, long long due_ns, object request)

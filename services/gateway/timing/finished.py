@@ -7,8 +7,9 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from opentelemetry.util.types import AttributeValue
 
+from services.gateway.balancing.policy import Replica
 from services.gateway.resilience.ledger import OK, Outcome
-from shared.telemetry.terms import ServiceTerms
+from shared.telemetry.terms import ServiceTerms, read_terms
 
 FIRST: Final = "first"
 RETRY: Final = "retry"
@@ -52,6 +53,33 @@ class Attempt(NamedTuple):
     port: int = 0
     reason: str = ""
     candidates: int = 0
+
+
+AttemptReadings: TypeAlias = tuple[
+    AttemptKind, int, int, int, int, int, int, int, bytes | None, Outcome, int, str, bytes, Replica, str, int
+]
+"""The same as it is noted on the way, in the same order, but for what takes time: the terms as the service wrote
+them, the span's id in hexadecimal, and the replica, which has host and port."""
+
+
+def attempt_of(readings: AttemptReadings) -> Attempt:
+    """For whoever asks."""
+    said = readings[8]
+    terms = read_terms(said) if said is not None else None
+    outcome, status, detail, span_id, replica, reason, candidates = readings[9:]
+    return Attempt(
+        *readings[:8],
+        terms,
+        said is not None and terms is None,
+        outcome,
+        status,
+        detail,
+        int(span_id, 16),
+        replica.host,
+        replica.port,
+        reason,
+        candidates,
+    )
 
 
 class FinishedRequest(NamedTuple):

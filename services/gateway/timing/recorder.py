@@ -1,0 +1,139 @@
+"""Requests that are over, told to all who want to know: the access log, the metrics, the traces.
+
+In batches, off the requests' own path; but small ones, since whatever runs here holds up the requests under way.
+"""
+
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING
+
+from services.gateway.metrics.worker import GatewayMetrics
+from services.gateway.resilience.ledger import OK
+from services.gateway.timing.keeping import RECENT
+from services.gateway.timing.spans import failed
+from services.gateway.timing.terms import components_of
+from services.gateway.timing.traces import Traces
+from shared.logs.access import log_access
+from shared.logs.formats import Origin
+from shared.telemetry.redaction import plain_path
+from shared.telemetry.terms import Latency
+
+if TYPE_CHECKING:
+    from services.gateway.exchange import Exchange
+    from services.gateway.timing.finished import AttemptReadings
+    from shared.problems import Problem
+
+# A supervisor asks several times a second; its questions would drown everyone else's.
+_UNTOLD = frozenset({"/livez", "/readyz"})
+_MOST_WAITING = 64
+"""A tenth of a second's requests at once would hold up those that are under way by some milliseconds."""
+
+
+class Recorder:
+    """Collects finished requests; `flush` tells of them."""
+
+    __slots__ = ("_metrics", "_traces", "_waiting")
+
+    def __init__(self, traces: Traces, metrics: GatewayMetrics) -> None:
+        self._traces = traces
+        self._metrics = metrics
+        self._waiting: list[Exchange] = []
+
+    def note(self, exchange: "Exchange") -> None:
+        """A request is over."""
+        self._waiting.append(exchange)
+        if len(self._waiting) >= _MOST_WAITING:
+            self.flush()
+
+    def rejected(self, problem: "Problem", request_id: bytes) -> None:
+        """Bytes that were no request."""
+        self._metrics.rejected(problem.status, problem.code, perf_counter_ns())
+        origin = Origin(time_ns() // 1_000_000, request_id.decode("ascii"))
+        log_access("-", "-", problem.status, 0, error=problem.code, origin=origin)
+
+    def flush(self) -> None:
+        """Tell of what has been collected."""
+        waiting, self._waiting = self._waiting, []
+        now_ns = perf_counter_ns()
+        offset_ns = time_ns() - now_ns
+        for exchange in waiting:
+            self._tell(exchange, now_ns, offset_ns)
+
+    def _tell(self, exchange: "Exchange", now_ns: int, offset_ns: int) -> None:
+        latency = exchange.latency
+        if latency is None:
+            latency = components_of(exchange.finished()).latency
+        trace_id = span_id = 0
+        told = exchange.template not in _UNTOLD
+        if told:
+            kept = self._keep(exchange, now_ns, offset_ns)
+            if kept and kept != RECENT:
+                trace_id, span_id = int(exchange.trace.trace_id, 16), int(exchange.trace.span_id, 16)
+        self._metrics.finished(
+            (
+                exchange.head.method,
+                exchange.template,
+                exchange.status,
+                exchange.error,
+                *latency,
+                exchange.done_ns,
+                trace_id,
+                span_id,
+            )
+        )
+        for attempt in exchange.past or ():
+            self._count(exchange.upstream_name, attempt, trace_id)
+        if exchange.answered is not None:
+            self._count(exchange.upstream_name, exchange.answered, trace_id)
+        if told:
+            _log(exchange, latency, offset_ns)
+
+    def _keep(self, exchange: "Exchange", now_ns: int, offset_ns: int) -> str:
+        """Why the request is kept as a trace, if it is."""
+        total_ns = exchange.done_ns - exchange.received_ns
+        failure = failed(exchange.status, exchange.error)
+        kept = self._traces.keeping.after(exchange.kept, exchange.template, total_ns, failure, now_ns)
+        if kept:
+            self._traces.take((exchange.finished(offset_ns, kept),))
+        return kept
+
+    def _count(self, upstream: str, attempt: "AttemptReadings", trace_id: int) -> None:
+        asked_ns, ended_ns, outcome, status, span_id, replica = (
+            attempt[1],
+            attempt[6],
+            attempt[9],
+            attempt[10],
+            attempt[12],
+            attempt[13],
+        )
+        self._metrics.attempted(
+            (
+                upstream,
+                replica.host,
+                replica.port,
+                status,
+                0 if outcome is OK else int(outcome),  # the hash of a number is C's, that of an enum Python's
+                ended_ns - asked_ns,
+                ended_ns,
+                trace_id,
+                int(span_id, 16) if trace_id else 0,
+            )
+        )
+
+
+def _log(exchange: "Exchange", latency: tuple[int, int, int], offset_ns: int) -> None:
+    head, ids = exchange.head, exchange.trace
+    log_access(
+        head.method.decode("ascii"),
+        plain_path(head.path.decode("latin-1")),
+        exchange.status or None,
+        exchange.done_ns - exchange.received_ns,
+        route=exchange.template or None,
+        error=exchange.error or None,
+        origin=Origin(
+            (exchange.done_ns + offset_ns) // 1_000_000,
+            exchange.request_id.decode("ascii"),
+            ids.trace_id.decode("ascii"),
+            ids.span_id.decode("ascii"),
+        ),
+        latency=Latency(*latency),
+    )
