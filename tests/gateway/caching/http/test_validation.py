@@ -107,6 +107,7 @@ def test_4_3_4_without_validators_only_a_single_answer_without_any_is_updated() 
     bare = stored(CONTROL)
     assert [renewal.before for renewal in confirm(bare, lines=())] == [bare]
     assert confirm(bare, bare, lines=()) == ()
+    assert confirm(bare, stored(CONTROL, status=404), lines=()) == ()
     assert confirm(tagged(b'"t"'), lines=()) == ()
 
 
