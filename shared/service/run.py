@@ -8,6 +8,7 @@ from types import FrameType
 
 import uvicorn
 
+from shared.events.keeping import keep_event_log
 from shared.logs.setup import configure_logging
 from shared.service.application import create_app, make_parts
 from shared.service.definition import Service
@@ -73,7 +74,7 @@ async def _work(service: Service, settings: ServiceSettings) -> None:
     telemetry = _telemetry(service, settings)
     parts = make_parts(service, settings)
     await parts.database.open()
-    jobs = asyncio.gather(*(job(parts) for job in (*service.jobs, sweep_idempotency_keys)))
+    jobs = asyncio.gather(*(job(parts) for job in (*service.jobs, sweep_idempotency_keys, keep_event_log)))
     stopping = asyncio.Event()
 
     def stop() -> None:

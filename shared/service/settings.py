@@ -29,6 +29,8 @@ class ServiceSettings(BaseSettings):
     write_connections: int = Field(default=8, ge=1, le=100)
     history_retention_days: int | None = Field(default=None, ge=1)
     """How long histories (append-only tables) are kept: at least so many days, by whole months. None: for ever."""
+    event_retention_days: int = Field(default=31, ge=1)
+    """How long the log of changes is kept, likewise: as long as a follower may be away without beginning anew."""
 
     @model_validator(mode="before")
     @classmethod
