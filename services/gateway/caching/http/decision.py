@@ -160,8 +160,6 @@ def _on_asked(
     presentation = present(method, request, stored)
     if not usable(asked, stored, now_ns):
         return _on_stale(stored, asked, presentation, now_ns)
-    if presentation is WHOLE and now_ns < stored.usable_until_ns:
-        return Hit(stored)
     fresh = now_ns < stored.fresh_until_ns
     reason = "The stored answer is fresh." if fresh else "It is stale, but the request says max-stale."
     return Decision(SERVE, reason, stored=stored, presentation=presentation)
