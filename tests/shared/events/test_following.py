@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -13,7 +14,7 @@ from shared.events.following import Follower, ToldEarly
 from shared.events.log import AT_ONCE, LoggedEvent
 from shared.events.position import Position
 from shared.events.tags import Change
-from tests.shared.events.logs import UUID, add_account
+from tests.shared.events.logs import add_account
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CHANGE = Change("accounts", "created", 100)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -19,7 +20,6 @@ from shared.events.position import Cursor, Position
 from shared.testing.databases import migrate_by_command
 from tests.shared.events.logs import (
     BEGINNING,
-    UUID,
     add_account,
     connected,
     ids_of,

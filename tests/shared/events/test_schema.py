@@ -1,5 +1,7 @@
 """What the triggers write, whoever makes the change."""
 
+from uuid import UUID
+
 import asyncpg
 
 from shared.database.tables import new_id
@@ -8,7 +10,7 @@ from shared.events.tags import MOST_NAMED
 from shared.service.definition import Service
 from shared.testing.databases import Templates
 from tests.conformance.catalogue import CASES, every_service
-from tests.shared.events.logs import UUID, add_account, add_accounts, connected, ids_of, read_everything
+from tests.shared.events.logs import add_account, add_accounts, connected, ids_of, read_everything
 
 
 async def told(reader: asyncpg.Connection) -> list[tuple[str, int, tuple[int, ...]]]:

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx2
@@ -26,7 +27,7 @@ from shared.identity import IDENTITY_HEADER, Identity
 from shared.identity.signer import IdentitySigner
 from shared.service.middleware import Message
 from shared.testing.services import Keys, ServiceUnderTest, running
-from tests.shared.events.logs import UUID, add_account, add_accounts
+from tests.shared.events.logs import add_account, add_accounts
 from tests.shared.events.streams import PATIENCE_S, StreamReader, following
 
 Follow = Callable[..., AbstractAsyncContextManager[StreamReader]]
