@@ -95,10 +95,10 @@ async def test_no_count_falls_whatever_becomes_of_the_workers(tmp_path: Path) ->
         await load.answered(100)
         after = await scrape(house)
         assert value(after, OUTCOMES, outcome="ok") >= value(before, OUTCOMES, outcome="ok") + 50
-        for labels, count in before.items():
+        for series, count in before.items():
             # Two workers' figures were in it; a fall would be taken for a restart of both.
-            if labels[0] in (ATTEMPTS, OUTCOMES, SERVING):
-                assert after[labels] >= count, labels
+            if series[0] in (ATTEMPTS, OUTCOMES, SERVING):
+                assert after[series] >= count, series
 
         await load.stop()
 

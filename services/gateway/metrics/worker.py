@@ -32,12 +32,14 @@ class GatewayMetrics:
     def __init__(self, outbox: SpanOutbox | None) -> None:
         self._requests = RequestMetrics(_HOP, error_type=error_type, security_event=security_event)
         self._attempts = AttemptMetrics()
-        self._process = ProcessMetrics(_HOP, self._requests, outbox=outbox, settle=self._settle)
+        self._process = ProcessMetrics(_HOP, self._requests, outbox=outbox, settle=self._catch_up)
         self._finished: list[Observation] = []
         self._attempted: list[AttemptObservation] = []
         self._refused_connections = 0
         self.began: Callable[[int], None] = self._requests.active.began
         """Called with the monotonic reading (ns) that the request's duration is counted from."""
+        self.flush: Callable[[], None] = lambda: None
+        """Set by whoever keeps finished requests back for a moment: called before anything is told."""
 
     def finished(self, request: Observation) -> None:
         """A request is over, however it went: forwarded, answered or refused here, left by its caller, cut short.
@@ -81,8 +83,13 @@ class GatewayMetrics:
         async with self._process.measuring(lambda: self.collect(describe()), export):
             yield
 
+    def _catch_up(self) -> None:
+        """Count what waits, here or elsewhere."""
+        self.flush()
+        self._settle()
+
     def _settle(self) -> None:
-        """Count what waits."""
+        """Count what waits here."""
         finished, self._finished = self._finished, []
         self._requests.observe(finished)
         attempted, self._attempted = self._attempted, []

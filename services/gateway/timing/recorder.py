@@ -37,6 +37,7 @@ class Recorder:
         self._traces = traces
         self._metrics = metrics
         self._waiting: list[Exchange] = []
+        metrics.flush = self.flush  # a scrape counts what waits here as well
 
     def note(self, exchange: "Exchange") -> None:
         """A request is over."""

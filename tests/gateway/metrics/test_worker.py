@@ -73,6 +73,19 @@ def test_what_waits_is_counted_when_it_is_asked_for() -> None:
     assert value(samples, "http_server_active_requests") == 0
 
 
+def test_who_keeps_requests_back_is_asked_for_them_first() -> None:
+    worker = Worker()
+    kept = [observation() for _ in range(100)]
+
+    def flush() -> None:
+        while kept:
+            worker.request(kept.pop())
+
+    worker.metrics.flush = flush
+    assert value(worker.samples(), COUNT) == 100
+    assert value(worker.samples(), COUNT) == 100
+
+
 def test_requests_under_way() -> None:
     worker = Worker()
     worker.metrics.began(0)
