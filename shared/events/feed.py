@@ -86,7 +86,8 @@ class ChangeFeed:
                     told = False
                     await self._keep(connection)
             except Exception as error:
-                if not connection_lost(error):
+                # Also a server that refuses us for now: its role or database may be yet to come.
+                if not connection_lost(error) and not isinstance(error, asyncpg.PostgresError):
                     raise
                 if not told:
                     _logger.warning("lost the event log, trying again: %s", error or type(error).__name__)
