@@ -1,4 +1,4 @@
-"""A real gateway with two workers counts what its callers count, to the request: answers, refusals, no requests."""
+"""A real gateway with two workers counts what its callers count, to the request, and says where to look."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from shared.telemetry.metrics.exposition import OPEN_METRICS
 from tests.gateway.operated import Operated, operated
 from tests.shared.telemetry.metrics.counting import Figures, counted, load
-from tests.shared.telemetry.metrics.recording import Samples, samples_of, value
+from tests.shared.telemetry.metrics.recording import Samples, read, samples_of, value
 
 pytestmark = pytest.mark.process
 
@@ -19,9 +19,13 @@ REQUESTS, CALLERS, NONSENSE = 1_500, 16, 5
 ATTEMPTS, OUTCOMES = "crm_gateway_attempts_total", "crm_gateway_attempt_outcomes_total"
 
 
-async def scrape(house: Operated) -> Samples:
+async def page(house: Operated) -> str:
     url = f"http://127.0.0.1:{house.gateway.admin_port}/metrics"
-    return samples_of((await house.admin.get(url, headers={"Accept": OPEN_METRICS})).text, OPEN_METRICS)
+    return (await house.admin.get(url, headers={"Accept": OPEN_METRICS})).text
+
+
+async def scrape(house: Operated) -> Samples:
+    return samples_of(await page(house), OPEN_METRICS)
 
 
 async def nonsense(house: Operated, asked: Figures) -> None:
@@ -71,3 +75,21 @@ async def test_the_metrics_are_the_callers_own_counts(tmp_path: Path) -> None:
         assert value(after, "http_client_request_duration_seconds_count", error_type="hedge_loser") == value(
             after, OUTCOMES, outcome="hedge_loser"
         )
+
+
+async def test_an_exemplar_leads_to_its_trace(tmp_path: Path) -> None:
+    async with operated(tmp_path, TWO) as house, house.gateway.client() as client:
+        for _ in range(4):
+            assert (await client.get("/status/500")).status_code == 500
+        exemplars = [
+            sample.exemplar.labels
+            for family in read(await page(house), OPEN_METRICS)
+            if family.name == "http_server_request_duration_seconds"
+            for sample in family.samples
+            if sample.exemplar
+        ]
+        assert exemplars
+        for labels in exemplars:
+            trace = await house.admin.get(f"traces/{labels['trace_id']}")
+            assert trace.status_code == 200
+            assert labels["span_id"] in trace.text
