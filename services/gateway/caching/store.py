@@ -5,7 +5,7 @@ All times are nanoseconds of one monotonic clock, and parameters. Not thread-saf
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from heapq import nlargest
 from sys import getsizeof
 from typing import Any, Final, Generic, TypeVar, cast
@@ -183,8 +183,11 @@ class Store(Generic[V]):
         if expires_at_ns <= now_ns:
             return None
         entry = Entry(key, value, weight, expires_at_ns, version)
-        self._make_room(weight, now_ns)
-        self._link(entry, names, now_ns)
+        entry.tags = tuple([self._tagged(name, entry) for name in names])
+        self._make_room(
+            weight, now_ns
+        )  # with the tags' bytes, and before the policy could choose the new one
+        self._link(entry, now_ns)
         self.statistics.stored += 1
         if previous is None and entry.fingerprint < self._ghosts.threshold:
             self._ghosts.request(entry.fingerprint, weight, version, expires_at_ns, now_ns)
@@ -248,16 +251,21 @@ class Store(Generic[V]):
         return nlargest(count, self._entries.values(), key=lambda entry: entry.hits)
 
     def describe(self) -> dict[str, Any]:
-        """For the admin API. Takes some 10 to 40 ms, because of the optimum: nothing for the path of a request."""
+        """For the admin API: sizes in bytes and counts."""
         return {
             "policy": self._policy.name,
             "bound_bytes": self._bound,
             "used_bytes": self.used_bytes,
+            "entry_bytes": self._entry_bytes,
+            "tag_bytes": self._tag_bytes,
             "entries": len(self._entries),
             "tags": len(self._tags),
-            "statistics": {field.name: getattr(self.statistics, field.name) for field in fields(Statistics)},
-            "ghosts": self._ghosts.describe(),
+            "statistics": asdict(self.statistics),
         }
+
+    def compare_policies(self) -> dict[str, Any]:
+        """For the admin API: what the ghost caches tell, see `GhostCaches.describe`. Takes some 10 to 40 ms."""
+        return self._ghosts.describe()
 
     def _version(self, key: bytes, tags: Iterable[bytes]) -> int:
         """The last epoch in which the key or one of the tags was invalidated, as far as is known."""
@@ -298,12 +306,11 @@ class Store(Generic[V]):
         tables = getsizeof(self._entries) + getsizeof(self._tags) + getsizeof(self._invalidated)
         return tables + self._invalidated_bytes + self._policy.memory_bytes() + self._ghosts.memory_bytes
 
-    def _link(self, entry: Entry[V], names: Iterable[bytes], now_ns: int) -> None:
+    def _link(self, entry: Entry[V], now_ns: int) -> None:
         self._entries[entry.key] = entry
         self._entry_bytes += entry.size
         self._policy.add(entry)
         entry.deadline = self._expiry.add(entry, entry.expires_at_ns, now_ns)
-        entry.tags = tuple([self._tagged(name, entry) for name in names])
 
     def _drop(self, entry: Entry[V]) -> None:
         """Out of the policy and everything else."""

@@ -7,7 +7,7 @@ from services.gateway.caching.eviction.node import Node
 
 
 class Adaptive:
-    """Begins with the wide S3-FIFO and changes to another candidate when that is ahead by a percent of the requests.
+    """Begins with the wide S3-FIFO and changes to another candidate when that is ahead by two points of hit ratio.
 
     Looks at what the ghost caches favour when something must leave: before, no policy matters. A change visits all
     nodes, 0.2 to 0.4 us each, and is worth the stay of a few thousand sampled requests at least.

@@ -22,18 +22,18 @@ CANDIDATES: Final[Mapping[str, Callable[[int], Policy]]] = MappingProxyType(
     {policy.name: policy for policy in (WideS3Fifo, S3Fifo, Sieve, Lru, Lfu)}
 )
 """What is simulated, and what `adaptive` chooses from; the first is where it starts."""
-WINDOW: Final = 1024
+WINDOW: Final = 512
 """Sampled requests after which the scores are closed."""
-DECAY: Final = 0.75
-"""What a score keeps per window: the last four windows or so are what counts."""
-MARGIN: Final = 0.01
-"""So much more of the requests another must hit to take over: below it are noise and the cost of changing."""
+DECAY: Final = 0.9375
+"""What a score keeps per window: the last sixteen windows or so are what counts."""
+MARGIN: Final = 0.02
+"""So much more of the requests another must hit to take over: what is below it may be the sample's chance."""
 MOST_NODES: Final = 512
 """A ghost cache with more of them samples half as many keys from then on."""
-LOG: Final = 8 * WINDOW
+LOG: Final = 16 * WINDOW
 """Sampled requests that are kept for the optimum; the older half only warms its cache."""
 FINGERPRINTS: Final = 1 << 32
-_FIRST_SHARE: Final = 16
+_FIRST_SHARE: Final = 20
 _RENEWED: Final = 1 << 7
 _NODE_BYTES: Final = 320
 _LOG_BYTES: Final = 17
@@ -106,7 +106,7 @@ class _Ghost:
 class GhostCaches:
     """All candidates side by side over the sampled requests; `favourite` is the name of the one to be.
 
-    Begins with a sixteenth of the keys, and halves it as long as a ghost cache holds more than 512 nodes. A caller
+    Begins with a twentieth of the keys, and halves it as long as a ghost cache holds more than 512 nodes. A caller
     compares a fingerprint with `threshold` before it calls: the others cost nothing else. `memory_bytes` is about what
     all of it occupies.
     """
@@ -220,7 +220,7 @@ class GhostCaches:
 
 
 def favoured(acting: int, scores: list[float], total: float) -> int:
-    """Who acts from now on: `acting` stays unless another has hit at least 1 % of the requests more.
+    """Who acts from now on: `acting` stays unless another has hit 2 % of the requests more.
 
     Before two windows have passed nobody takes over: they fill the ghost caches.
     """

@@ -1,10 +1,23 @@
 """Least frequently used leaves first, with ageing. Pure."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from sys import getsizeof
+from typing import Final, cast
 
-from services.gateway.caching.eviction.node import Node
+from services.gateway.caching.eviction.node import Node, Queue
+
+
+class _Equals(Queue):
+    """Nodes of one priority."""
+
+    __slots__ = ("priority",)
+
+    def __init__(self, priority: int) -> None:
+        super().__init__()
+        self.priority = priority
+
+
+_EQUALS_BYTES: Final = getsizeof(_Equals(0)) + getsizeof(Node(0, 0)) + 64
 
 
 class Lfu:
@@ -23,8 +36,7 @@ class Lfu:
         self._ageing = ageing
         self._age = 0
         self._lowest = 1
-        self._by_priority: dict[int, OrderedDict[Node, None]] = {}
-        self._priority: dict[Node, int] = {}
+        self._by_priority: dict[int, _Equals] = {}
 
     def add(self, node: Node) -> None:
         """Used once."""
@@ -54,7 +66,7 @@ class Lfu:
         self._lowest = lowest
         if self._ageing:
             self._age = lowest
-        node = next(iter(by_priority[lowest]))
+        node = by_priority[lowest].end.newer
         self._take(node)
         return node
 
@@ -72,20 +84,18 @@ class Lfu:
         """Nothing depends on it."""
 
     def memory_bytes(self) -> int:
-        """The dictionaries: counted for the two large ones, estimated for those of the priorities."""
-        each = 150 * len(self._priority) + 400 * len(self._by_priority)
-        return getsizeof(self._by_priority) + getsizeof(self._priority) + each
+        """The queues, about."""
+        return getsizeof(self._by_priority) + _EQUALS_BYTES * len(self._by_priority)
 
     def _place(self, node: Node, priority: int) -> None:
-        self._priority[node] = priority
-        nodes = self._by_priority.get(priority)
-        if nodes is None:
-            nodes = self._by_priority[priority] = OrderedDict()
-        nodes[node] = None
+        equals = self._by_priority.get(priority)
+        if equals is None:
+            equals = self._by_priority[priority] = _Equals(priority)
+        equals.append(node)
 
     def _take(self, node: Node) -> None:
-        priority = self._priority.pop(node)
-        nodes = self._by_priority[priority]
-        del nodes[node]
-        if not nodes:
-            del self._by_priority[priority]
+        equals = cast(_Equals, node.queue)
+        equals.remove(node)
+        if not equals.bytes:
+            del self._by_priority[equals.priority]
+            equals.unlink()
