@@ -162,7 +162,7 @@ class Store(Generic[V]):
         expires_at_ns: int,
         tags: Iterable[bytes] = (),
     ) -> Entry[V] | None:
-        """Store `value` instead of whatever was there; None when it is refused.
+        """Store `value` instead of whatever was there, and with its standing at the policy; None when it is refused.
 
         A stale fill leaves what is there: that is newer. One that is too large, or expired already, leaves nothing.
         `size` is what the value occupies in memory (`sys.getsizeof` of its parts). From `expires_at_ns` on it is of
@@ -173,24 +173,25 @@ class Store(Generic[V]):
         if version > began or self._forgotten > began:
             self.statistics.stale_fills += 1
             return None
-        previous = self._entries.get(key)
-        if previous is not None:
-            self._drop(previous)
         weight = size + getsizeof(key) + _PER_ENTRY + _POINTER * len(names)
-        if weight > self._bound // LARGEST_SHARE:
-            self.statistics.too_large += 1
-            return None
-        if expires_at_ns <= now_ns:
+        previous = self._entries.get(key)
+        too_large = weight > self._bound // LARGEST_SHARE
+        if too_large or expires_at_ns <= now_ns:
+            self.statistics.too_large += too_large
+            if previous is not None:
+                self._drop(previous)
             return None
         entry = Entry(key, value, weight, expires_at_ns, version)
         entry.tags = tuple([self._tagged(name, entry) for name in names])
-        self._make_room(
-            weight, now_ns
-        )  # with the tags' bytes, and before the policy could choose the new one
-        self._link(entry, now_ns)
+        # With the tags' bytes, and before the policy could choose the new one.
+        self._make_room(weight if previous is None else weight - previous.size, now_ns)
+        self._take_place(entry, now_ns)
         self.statistics.stored += 1
-        if previous is None and entry.fingerprint < self._ghosts.threshold:
-            self._ghosts.request(entry.fingerprint, weight, version, expires_at_ns, now_ns)
+        if entry.fingerprint < self._ghosts.threshold:
+            if previous is None:
+                self._ghosts.request(entry.fingerprint, weight, version, expires_at_ns, now_ns)
+            else:
+                self._ghosts.renew(entry.fingerprint, version, expires_at_ns)
         return entry
 
     def remove(self, key: bytes) -> bool:
@@ -306,10 +307,17 @@ class Store(Generic[V]):
         tables = getsizeof(self._entries) + getsizeof(self._tags) + getsizeof(self._invalidated)
         return tables + self._invalidated_bytes + self._policy.memory_bytes() + self._ghosts.memory_bytes
 
-    def _link(self, entry: Entry[V], now_ns: int) -> None:
+    def _take_place(self, entry: Entry[V], now_ns: int) -> None:
+        """Instead of what is there of the key, which may have had to leave by now."""
+        previous = self._entries.get(entry.key)
+        if previous is None:
+            self._policy.add(entry)
+        else:
+            self._policy.replace(previous, entry)
+            entry.hits = previous.hits
+            self._unlink(previous)
         self._entries[entry.key] = entry
         self._entry_bytes += entry.size
-        self._policy.add(entry)
         entry.deadline = self._expiry.add(entry, entry.expires_at_ns, now_ns)
 
     def _drop(self, entry: Entry[V]) -> None:

@@ -67,6 +67,21 @@ def test_a_second_value_replaces_the_first_with_its_tags() -> None:
     assert store.remove_tagged([b"new tag"]) == 1
 
 
+def test_a_renewed_entry_keeps_its_standing() -> None:
+    """An entry in use is fetched anew again and again, between things that nobody asks for twice."""
+    store: Store[bytes] = Store(MIB)
+    put(store, b"popular", bytes(1024))
+    for n in range(3000):
+        if n % 50 == 0:
+            entry = store.get(b"popular", 0)
+            assert entry is not None
+            assert put(store, b"popular", bytes(1024 + n % 7))
+        put(store, b"%d" % n, bytes(1024))
+    assert store.statistics.evicted > 1000
+    assert store.top(1)[0].key == b"popular"
+    assert store.top(1)[0].hits == 60
+
+
 def test_expired_is_absent() -> None:
     store: Store[bytes] = Store(MIB)
     put(store, b"key", expires_at_ns=10)

@@ -37,6 +37,10 @@ class Adaptive:
         """As the acting policy does."""
         self._acting.remove(node)
 
+    def replace(self, old: Node, new: Node) -> None:
+        """As the acting policy does."""
+        self._acting.replace(old, new)
+
     def evict(self) -> Node:
         """As the favourite does."""
         acting = self._acting

@@ -84,6 +84,13 @@ class _Ghost:
             self.policy.add(node)
         return False
 
+    def renew(self, fingerprint: int, version: int, expires_at_ns: int) -> None:
+        """What is held of it is fresh again."""
+        node = self.nodes.get(fingerprint)
+        if node is not None:
+            node.version = version
+            node.expires_at_ns = expires_at_ns
+
     def shrink(self, capacity: int, threshold: int) -> None:
         """Hold only fingerprints below `threshold`, and `capacity` bytes."""
         for node in [node for node in self.nodes.values() if node.fingerprint >= threshold]:
@@ -156,6 +163,11 @@ class GhostCaches:
             self._weigh()
             if self._requests % WINDOW == 0:
                 self._close_window()
+
+    def renew(self, fingerprint: int, version: int, expires_at_ns: int) -> None:
+        """What was stored of a sampled key was replaced by something newer: no request, that was seen before."""
+        for ghost, _ in self._ghosts:
+            ghost.renew(fingerprint, version, expires_at_ns)
 
     def describe(self) -> dict[str, Any]:
         """For the admin API: hit ratios over the last 4,096 sampled requests or fewer, by policy and at best.

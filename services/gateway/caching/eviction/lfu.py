@@ -55,6 +55,11 @@ class Lfu:
         """Forget it."""
         self._take(node)
 
+    def replace(self, old: Node, new: Node) -> None:
+        """As often used as `old`."""
+        new.mark = old.mark
+        old.queue.replace(old, new)
+
     def evict(self) -> Node:
         """The lowest priority. Looking for it passes priorities that uses have left behind: amortised O(1)."""
         by_priority = self._by_priority

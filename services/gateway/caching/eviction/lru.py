@@ -27,6 +27,11 @@ class Lru:
         """Forget it."""
         del self._order[node]
 
+    def replace(self, old: Node, new: Node) -> None:
+        """The newest: it was replaced because it is in use."""
+        del self._order[old]
+        self._order[new] = None
+
     def evict(self) -> Node:
         """The one whose last use lies back furthest."""
         if not self._order:

@@ -55,6 +55,16 @@ class Queue:
         newer.older = older
         self.bytes -= node.size
 
+    def replace(self, old: Node, new: Node) -> None:
+        """`new` takes the place of `old`, which is in this queue."""
+        older = old.older
+        newer = old.newer
+        new.older = older
+        new.newer = newer
+        older.newer = newer.older = new
+        new.queue = self
+        self.bytes += new.size - old.size
+
     def pop_oldest(self) -> Node:
         """Take the oldest out. Raises `IndexError` when there is none."""
         node = self.end.newer

@@ -30,6 +30,10 @@ class Policy(Protocol):
         """A node left the cache for reasons of its own: it expired, or was invalidated."""
         ...
 
+    def replace(self, old: Node, new: Node) -> None:
+        """`new`, which may have another size, is in the cache instead of `old`, and inherits what `old` had earned."""
+        ...
+
     def evict(self) -> Node:
         """Choose what leaves, and forget it. Raises `IndexError` when nothing is there."""
         ...

@@ -55,6 +55,11 @@ class S3Fifo:
         """Forget it."""
         node.queue.remove(node)
 
+    def replace(self, old: Node, new: Node) -> None:
+        """In the same place, as often used."""
+        new.mark = old.mark
+        old.queue.replace(old, new)
+
     def evict(self) -> Node:
         """From the small queue while it has its share, else from the main one. Each step but the last is paid by a
         use or by the way from one queue to the other: amortised O(1).

@@ -34,6 +34,13 @@ class Sieve:
             self._hand = node.newer
         self._queue.remove(node)
 
+    def replace(self, old: Node, new: Node) -> None:
+        """In the same place, with the same flag."""
+        new.mark = old.mark
+        if old is self._hand:
+            self._hand = new
+        old.queue.replace(old, new)
+
     def evict(self) -> Node:
         """The next one without the flag. Clearing a flag is paid by the hit that set it: amortised O(1)."""
         end = self._queue.end

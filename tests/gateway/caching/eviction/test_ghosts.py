@@ -101,6 +101,17 @@ def test_what_expired_is_no_hit() -> None:
     assert set(requested([(0, 5, 0), (0, 5, 1), (0, 9, 5), (0, 9, 6)]).values()) == {0.5}
 
 
+def test_what_was_renewed_is_a_hit() -> None:
+    ghosts = GhostCaches(FINGERPRINTS)
+    ghosts.request(7, 10, 0, 5, 0)
+    ghosts.request(7, 10, 0, 5, 1)
+    ghosts.renew(7, 0, 9)
+    ghosts.request(7, 10, 0, 9, 6)
+    ghosts.request(7, 10, 0, 9, 7)
+    assert set(requested([(0, 5, 0), (0, 5, 1), (0, 9, 6), (0, 9, 7)]).values()) == {0.5}
+    assert set(ghosts.describe()["hit_ratios"].values()) == {1.0}
+
+
 def test_what_is_larger_than_the_ghost_is_passed_by() -> None:
     ghosts = GhostCaches(100)
     for _ in range(4):

@@ -19,7 +19,8 @@ from tests.gateway.caching.eviction.traces import replay
 CAPACITY = 40
 every = pytest.mark.parametrize("name", [*POLICIES, WideS3Fifo.name])
 steps = st.lists(
-    st.tuples(st.sampled_from(["use", "use", "use", "remove", "evict"]), st.integers(0, 11)), max_size=120
+    st.tuples(st.sampled_from(["use", "use", "use", "replace", "remove", "evict"]), st.integers(0, 11)),
+    max_size=120,
 )
 
 
@@ -46,13 +47,17 @@ def play(policy: Policy, history: Sequence[tuple[str, int]]) -> dict[int, Node]:
     for what, key in history:
         if what == "evict":
             if held:
-                del held[policy.evict().fingerprint]
+                victim = policy.evict()
+                assert victim is held.pop(victim.fingerprint)
         elif key not in held:
             if what == "use":
                 held[key] = Node(key, 1 + key)
                 policy.add(held[key])
         elif what == "use":
             policy.hit(held[key])
+        elif what == "replace":
+            old, held[key] = held[key], Node(key, 20 - key)
+            policy.replace(old, held[key])
         else:
             policy.remove(held.pop(key))
     return held
@@ -94,6 +99,20 @@ def test_what_moves_first_leaves_first(name: str) -> None:
     policy = made(name)
     policy.adopt([Node(key, 1) for key in range(5)])
     assert evictions(policy, 5) == [0, 1, 2, 3, 4]
+
+
+@every
+def test_what_replaces_inherits(name: str) -> None:
+    """Everything leaves in the order in which it would have left without being renewed."""
+    policy, twin = made(name), made(name)
+    for one in (policy, twin):
+        nodes = filled(one, range(40))
+        for key in [*range(20), *range(20), *range(10)]:
+            one.hit(nodes[key])
+        if one is policy:
+            for key in range(10):
+                one.replace(nodes[key], Node(key, 1))
+    assert evictions(policy, 40) == evictions(twin, 40)
 
 
 @every
