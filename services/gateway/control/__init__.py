@@ -11,5 +11,6 @@
     parent          the parent: signals, reloads, the admin API
 
 The parent alone gets signals, reads files and makes listening sockets, which it keeps open: whoever connects while
-a worker is dead is served by its successor.
+a worker is dead is served by its successor. It also keeps the memory in which workers tell one another what was changed
+(`caching/stamps.py`), and gives each worker a row of it that nobody else writes.
 """

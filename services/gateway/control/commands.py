@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from services.gateway.admin.explain import Question
 from services.gateway.app import VERSION, Gateway
+from services.gateway.caching.stamps import Stamps
 from services.gateway.control.channel import RefusedError, answer_all
 from services.gateway.control.configuration import Configuration, understand
 from services.gateway.control.steering import Order
@@ -80,15 +81,16 @@ def serve(control: socket.socket, *, first: bool) -> None:
     """Answer the parent's questions, the first of which starts the gateway; returns when it says stop or hangs up."""
     if first:
         control.sendall(json.dumps(check()).encode("ascii") + b"\n")
-    _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    _, descriptors, _, _ = socket.recv_fds(control, 1, 2)
     if not descriptors:
         return  # the parent found a mistake, or its end, before it had a socket
+    listener, stamps_descriptor = descriptors
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(control, socket.socket(fileno=descriptors[0])))
+        runner.run(_serve(control, socket.socket(fileno=listener), stamps_descriptor))
 
 
-async def _serve(control: socket.socket, listener: socket.socket) -> None:
-    commands = Commands(listener)
+async def _serve(control: socket.socket, listener: socket.socket, stamps_descriptor: int) -> None:
+    commands = Commands(listener, stamps_descriptor)
     answering = asyncio.create_task(answer_all(control, commands.answer, commands.last_words))
     stopping = asyncio.create_task(commands.stopping.wait())
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -102,8 +104,10 @@ async def _serve(control: socket.socket, listener: socket.socket) -> None:
 class Commands:
     """Each method named `do_…` answers the question of that name with JSON."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, stamps_descriptor: int) -> None:
         self._listener = listener
+        self._stamps_descriptor = stamps_descriptor
+        self._stamps: Stamps
         self._server: Server | None = None
         self._gateway: Gateway
         self._metrics: GatewayMetrics
@@ -128,9 +132,12 @@ class Commands:
         return self._figures() if self._server is not None else []
 
     async def do_start(
-        self, number: int, configuration: dict[str, Any], orders: list[dict[str, Any]]
+        self, number: int, row: int, configuration: dict[str, Any], orders: list[dict[str, Any]]
     ) -> dict[str, Any]:
-        """Serve. The answer says how many workers the document wants; a mistake is refused with a sentence."""
+        """Serve, with this row of the stamps; a mistake is refused with a sentence.
+
+        The answer says how many workers the document wants.
+        """
         texts = Configuration(**configuration)
         try:
             settings = read_settings()
@@ -144,6 +151,7 @@ class Commands:
             )
         except (SettingsError, DocumentError, OSError, ValueError) as error:
             raise RefusedError(str(error)) from error
+        self._stamps = Stamps.open(self._stamps_descriptor, row)
         self._gateway = Gateway(snapshot, keys, signer, telemetry)
         self._metrics = metrics = self._gateway.metrics
         for order in orders:
