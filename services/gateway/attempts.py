@@ -181,7 +181,8 @@ class Attempts:
     def _enter(self, limiter: ConcurrencyLimiter) -> None:
         """Go on if the upstream has a place at once; else `_granted` or a refusal follows."""
         now_ns = perf_counter_ns()
-        self.ready_ns = now_ns
+        if not self.ready_ns:
+            self.ready_ns = now_ns
         self._limiter = limiter  # the upstream may have another before we are through
         answer = limiter.try_acquire(now_ns, self.route.priority, self._granted)
         if isinstance(answer, Admitted):
@@ -468,7 +469,6 @@ class Attempts:
             self.refuse(self._nobody())
 
     def _abandon_all(self, now_ns: int, outcome: Outcome) -> None:
-        self.answered = None
         for connection in (self.connection, self._rival):
             if connection is not None:
                 self._settle(connection, now_ns, outcome)
@@ -484,7 +484,13 @@ class Attempts:
         head: AnswerHead | None = None,
     ) -> None:
         """Book the end of one attempt whose answer nobody gets, or not all of it."""
-        self._remember(readings_of(connection, now_ns, outcome, detail, head))
+        readings = readings_of(connection, now_ns, outcome, detail, head)
+        begun = self.answered
+        if begun is not None and begun[12] == connection.span_id:
+            # What the head of its answer said remains true.
+            readings = (*readings[:8], begun[8], outcome, begun[10], *readings[11:])
+            self.answered = None
+        self._remember(readings)
         self._book(connection, now_ns, outcome)
 
     def _book(self, connection: UpstreamConnection, now_ns: int, outcome: Outcome) -> None:

@@ -108,7 +108,8 @@ class Exchange(Attempts):
     # The answer
 
     def wants_whole(self, head: AnswerHead) -> bool:
-        return self.idempotent and self.replayable and head.length <= self.upstream.plan.hold_bytes
+        """A short answer is told the time of all of it, and one that breaks off is no answer."""
+        return head.length <= self.upstream.plan.hold_bytes
 
     def informed(self, connection: UpstreamConnection, head: AnswerHead) -> None:
         if not self.head.http10 and not self._began:
@@ -197,7 +198,8 @@ class Exchange(Attempts):
         self.client.transport.write(chunk(data) if self._chunked_out else data)
 
     def ended(self, connection: UpstreamConnection, trailers: list[bytes]) -> None:
-        now_ns = perf_counter_ns()
+        # Of what ends with its last piece the caller may have had all since that was written.
+        now_ns = perf_counter_ns() if self._chunked_out or self._tunnel else self._moved_ns
         if self._chunked_out:
             passed = [line for line in trailers if not line.lower().startswith(_NO_TRAILERS)]
             self.client.transport.write(b"\r\n".join([b"0", *passed, b"", b""]) if passed else LAST_CHUNK)
@@ -207,7 +209,7 @@ class Exchange(Attempts):
         outcome = outcome_of(self.status)
         if self.answered is not None:  # it was so of the head, as was the latency
             self.answered = (*self.answered[:5], now_ns, now_ns, *self.answered[7:])
-        self.latency = None
+        self.latency = None  # the head's ended earlier
         self._book(connection, now_ns, outcome)
         self._finish(now_ns, self.close)
 
@@ -227,8 +229,6 @@ class Exchange(Attempts):
 
     def failed(self, connection: UpstreamConnection, outcome: Outcome, detail: str) -> None:
         now_ns = perf_counter_ns()
-        if self._began:
-            self.answered = None
         self._settle(connection, now_ns, outcome, detail)
         if self._began:
             self._cut(detail, now_ns)
@@ -266,7 +266,6 @@ class Exchange(Attempts):
                 self.client.abort()  # whoever takes nothing for so long has left
         elif silent_ns > self.route.timeout_ns and self.connection is not None:
             connection = self.connection
-            self.answered = None
             self._settle(connection, now_ns, TIMED_OUT)
             connection.abandon()
             self._cut("the replica fell silent in the middle of its answer", now_ns)
@@ -377,7 +376,9 @@ class Exchange(Attempts):
 
     def _end(self, now_ns: int) -> None:
         self.over = True
-        self.done_ns = now_ns
+        if self.done_ns != now_ns:
+            self.done_ns = now_ns
+            self.latency = None  # it was that of an answer's head
         self._give_up_place(now_ns)
         self.connection = None
         self._gateway.finished(self)
