@@ -17,8 +17,8 @@ cdef class ClientConnection:
     cdef public ChunkedReader _chunks
     cdef public bint _draining
     cdef public object _gateway
-    cdef public long long _kept_ns
     cdef public long long _left
+    cdef public long long _newest_ns
     cdef public list _parts
     cdef public bint _paused
     cdef public int _phase
@@ -35,7 +35,7 @@ cdef class ClientConnection:
     @cython.locals(phase=int)
     cpdef object data_received(self, bytes data)
     @cython.locals(end=Py_ssize_t, now_ns="long long", head=RequestHead, rest=bytes)
-    cdef object _take_head(self, bytes data)
+    cdef object _take_head(self, bytes data, bint held)
     cdef object _wait_for_head(self, bytes data, Py_ssize_t end)
     @cython.locals(length="long long")
     cdef object _take_head_with_body(self, object exchange, RequestHead head, bytes rest)

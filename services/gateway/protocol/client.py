@@ -36,8 +36,8 @@ class ClientConnection:
         "_chunks",
         "_draining",
         "_gateway",
-        "_kept_ns",
         "_left",
+        "_newest_ns",
         "_parts",
         "_paused",
         "_phase",
@@ -64,7 +64,8 @@ class ClientConnection:
         self._phase = _HEAD
         self._buffer = b""
         self._since_ns = 0
-        self._kept_ns = self._arrived_ns = 0
+        # Of what waits in the buffer: when its first byte came (or at the latest; 0 for just now), and when its last.
+        self._arrived_ns = self._newest_ns = 0
         self._left = 0
         self._taken = 0
         self._parts: list[bytes] = []
@@ -120,37 +121,40 @@ class ClientConnection:
     def data_received(self, data: bytes) -> None:
         phase = self._phase
         if phase == _HEAD:
-            self._take_head(self._buffer + data if self._buffer else data)
+            self._take_head(self._buffer + data if self._buffer else data, False)
         elif phase == _BUSY:
             self._keep(data)
         elif phase == _TUNNEL:
             if self.exchange is not None:
                 self.exchange.tunnel(data)
         elif phase in (_SMALL_BODY, _BODY, _CHUNKS):
-            self._since_ns = perf_counter_ns()
+            self._since_ns = self._newest_ns = perf_counter_ns()
             self._take_body(data)
 
     # Reading requests
 
-    def _take_head(self, data: bytes) -> None:
+    def _take_head(self, data: bytes, held: bool) -> None:
+        """`held`: it has waited in the buffer, and nothing of it comes just now."""
         end = data.find(b"\r\n\r\n")
         if end < 0 or end > self._gateway.longest_head:
             self._wait_for_head(data, end)
             return
         now_ns = perf_counter_ns()
         self._since_ns = now_ns
+        if not held:
+            self._newest_ns = now_ns
         try:
             head = parse_request_head(data[:end])
         except Problem as problem:
             # One empty line before a request is forgiven (RFC 9112, 2.2).
             if data.startswith(b"\r\n") and not data.startswith(b"\r\n\r\n"):
-                self._take_head(data[2:])
+                self._take_head(data[2:], held)
                 return
             self.reject(problem, now_ns)
             return
         rest = data[end + 4 :]
         exchange = self.exchange = Exchange(self._gateway, self, head, self._arrived_ns or now_ns, now_ns)
-        self._arrived_ns = 0
+        self._arrived_ns = self._newest_ns if rest else 0
         if head.fields.body_length:
             self._take_head_with_body(exchange, head, rest)
             return
@@ -166,6 +170,7 @@ class ClientConnection:
         elif b"\n" in data.replace(b"\r\n", b""):
             self.reject(malformed("a line ends in a bare LF"), now_ns)
         else:
+            self._arrived_ns = 0  # of a request that counts from its whole head
             if not self._buffer:
                 self._since_ns = now_ns  # the head's first byte: what follows does not start the clock anew
             self._buffer = data
@@ -180,6 +185,7 @@ class ClientConnection:
         self._chunks = ChunkedReader() if length < 0 else None
         if not exchange.admit():
             return
+        exchange.ready_ns = perf_counter_ns()  # what follows is the caller's time
         if head.fields.expects_continue and not head.http10 and not rest:
             self.transport.write(_CONTINUE)
         if length < 0 or length > KEEP_BYTES:
@@ -203,6 +209,7 @@ class ClientConnection:
             small = self._phase == _SMALL_BODY
             self._phase = _BUSY
             self._buffer = rest
+            self._arrived_ns = self._newest_ns if rest else 0
             if small:
                 self._parts.append(data)
                 exchange.start(b"".join(self._parts), True)
@@ -227,12 +234,15 @@ class ClientConnection:
         if chunks.ended:
             self._phase = _BUSY
             self._buffer = chunks.rest
+            self._arrived_ns = self._newest_ns if chunks.rest else 0
             self._chunks = None
         if content or chunks.ended:
             exchange.feed(content, chunks.ended)
 
     def _keep(self, data: bytes) -> None:
-        self._kept_ns = perf_counter_ns()
+        self._newest_ns = perf_counter_ns()
+        if not self._buffer:
+            self._arrived_ns = self._newest_ns
         self._buffer += data
         if len(self._buffer) > self._gateway.most_pipelined:
             self.pause()
@@ -241,9 +251,7 @@ class ClientConnection:
         """Take the request that has been waiting, since its bytes arrived."""
         if self._phase == _HEAD and self._buffer:
             self._since_ns = perf_counter_ns()
-            self._arrived_ns, self._kept_ns = self._kept_ns, 0
-            self._take_head(self._buffer)
-            self._arrived_ns = 0
+            self._take_head(self._buffer, True)
 
     # What the exchange calls
 
