@@ -92,7 +92,11 @@ class Recorder:
         """Why the request is kept as a trace, if it is."""
         total_ns = exchange.done_ns - exchange.received_ns
         failure = failed(exchange.status, exchange.error)
-        kept = self._traces.keeping.after(exchange.kept, exchange.template, total_ns, failure, now_ns)
+        keeping, before = self._traces.keeping, exchange.kept
+        if not exchange.upstream_name:
+            # It was refused before it was asked about.
+            before = keeping.before(exchange.trace.trace_id, exchange.template, None, now_ns)
+        kept = keeping.after(before, exchange.template, total_ns, failure, now_ns)
         if kept:
             self._traces.take((exchange.finished(offset_ns, kept),))
         return kept
