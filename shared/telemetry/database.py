@@ -7,16 +7,16 @@ and migrations would be nothing but noise.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from time import perf_counter_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from opentelemetry.trace import SpanKind
-from opentelemetry.util.types import AttributeValue
 
 from shared.telemetry.request import RequestContext, current_request
 from shared.telemetry.server import type_name
-from shared.telemetry.spans import SpanRecord, new_span_id
+from shared.telemetry.spans import CommonAttributes, SpanRecord, new_span_id
 from shared.telemetry.statements import summarize
 
 if TYPE_CHECKING:  # the gateway is installed without SQLAlchemy
@@ -59,13 +59,6 @@ class DatabaseStatement:
                 self._record(request, error)
 
     def _record(self, request: RequestContext, error: BaseException | None) -> None:
-        attributes: dict[str, AttributeValue] = {
-            "db.system.name": "postgresql",
-            "db.query.summary": self._summary,
-            "db.namespace": self._database,
-        }
-        if error is not None:
-            attributes["error.type"] = error_type(error)
         request.spans.append(
             SpanRecord(
                 request.trace_id,
@@ -75,12 +68,20 @@ class DatabaseStatement:
                 self._summary,
                 self._start + request.offset_ns,
                 perf_counter_ns() + request.offset_ns,
-                attributes,
+                {} if error is None else {"error.type": error_type(error)},
                 (),
                 None if error is None else "",
                 request.trace_state,
+                _common(self._summary, self._database),
             )
         )
+
+
+@lru_cache(maxsize=1_024)
+def _common(summary: str, database: str) -> CommonAttributes:
+    return CommonAttributes(
+        {"db.system.name": "postgresql", "db.query.summary": summary, "db.namespace": database}
+    )
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import logging
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -71,7 +71,7 @@ class OtlpSpanExporter:
         version = resource.get("service.version", "")
         self._encoder = OtlpEncoder(whole_resource(resource).attributes, "kontor", version)
 
-    def export(self, records: Sequence[SpanRecord]) -> bool:
+    def export(self, records: Iterable[SpanRecord]) -> bool:
         """Post them, with the SDK's retries; False when it has given up."""
         return self._exporter.post(self._encoder.request(_written(records)))
 
@@ -80,7 +80,7 @@ class OtlpSpanExporter:
         self._exporter.shutdown()
 
 
-def _written(records: Sequence[SpanRecord]) -> Iterator[bytes]:
+def _written(records: Iterable[SpanRecord]) -> Iterator[bytes]:
     """The spans one by one, with a moment's sleep after every few.
 
     A thread that computes keeps the interpreter for 5 ms at a time from an event loop that comes back from polling.

@@ -5,18 +5,19 @@ read, on the core that serves. Here each span is written straight down in a tent
 meaning to the official decoder and to what the SDK writes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from struct import Struct
 from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
-from opentelemetry.util.types import AttributeValue
 
-from shared.telemetry.spans import SpanEvent, SpanRecord
+from shared.telemetry.spans import Attributes, CommonAttributes, SpanEvent, SpanRecord
 
 _U64: Final = (1 << 64) - 1
-_KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}
+_LONGEST_VARINT: Final = 10
+_MOST_NAMES: Final = 1_024
+_KINDS: Final = {kind: bytes((0x30, kind.value + 1)) for kind in SpanKind}
 """OTLP keeps 0 for the unspecified; otherwise the order is the same."""
 _TIMES: Final = Struct("<BQBQ")
 _TIME: Final = Struct("<BQ")
@@ -31,8 +32,8 @@ _ERROR: Final = b"\x18\x02"
 class OtlpEncoder:
     """Of one process: everything but the spans is written once."""
 
-    def __init__(self, resource: Mapping[str, AttributeValue], scope: str, version: str) -> None:
-        attributes = b"".join(_attribute(b"\x0a", name, value) for name, value in resource.items())
+    def __init__(self, resource: Attributes, scope: str, version: str) -> None:
+        attributes = b"".join(_attributes(_OF_RESOURCE, resource))
         self._resource = _field(b"\x0a", attributes)
         self._scope = _field(b"\x0a", _text(b"\x0a", scope) + _text(b"\x12", version))
 
@@ -44,7 +45,9 @@ class OtlpEncoder:
 
 def span(record: SpanRecord) -> bytes:
     """One span, as a member of its scope's list."""
-    trace_id, span_id, parent_id, kind, name, start_ns, end_ns, attributes, events, error, state = record
+    trace_id, span_id, parent_id, kind, name, start_ns, end_ns, attributes, events, error, state, common = (
+        record
+    )
     remote = parent_id and kind is SpanKind.SERVER
     parts = [
         b"\x0a\x10",
@@ -53,11 +56,11 @@ def span(record: SpanRecord) -> bytes:
         span_id.to_bytes(8, "big"),
         b"\x22\x08" + parent_id.to_bytes(8, "big") if parent_id else b"",
         _text(b"\x1a", state) if state else b"",
-        _text(b"\x2a", name),
-        b"\x30",
-        _varint(_KINDS[kind]),
+        _name(name),
+        _KINDS[kind],
         _TIMES.pack(0x39, start_ns, 0x41, end_ns),
-        *[_attribute(b"\x4a", key, value) for key, value in attributes.items()],
+        _common(common),
+        *_attributes(_OF_SPAN, attributes),
         *[_event(event) for event in events],
         _UNSET if error is None else _field(b"\x7a", (_text(b"\x12", error) if error else b"") + _ERROR),
         _REMOTE_PARENT if remote else _LOCAL_PARENT,
@@ -65,25 +68,67 @@ def span(record: SpanRecord) -> bytes:
     return _field(b"\x12", b"".join(parts))
 
 
-def _event(event: SpanEvent) -> bytes:
-    name, at_ns, attributes = event
-    members = [_attribute(b"\x1a", key, value) for key, value in attributes.items()]
-    return _field(b"\x5a", _TIME.pack(0x09, at_ns) + _text(b"\x12", name) + b"".join(members))
-
-
-def _attribute(tag: bytes, key: str, value: AttributeValue) -> bytes:
-    if type(value) is str:
-        return _text_attribute(tag, key, value)
-    if type(value) is int:
-        number = _varint(value & _U64)
-        return _field(tag, b"%b\x12%c\x18%b" % (_key(key), len(number) + 1, number))
-    return _field(tag, _key(key) + _field(b"\x12", _value(value)))
+@lru_cache(maxsize=1_024)
+def _name(name: str) -> bytes:
+    """Routes and statements: there are not many."""
+    return _text(b"\x2a", name)
 
 
 @lru_cache(maxsize=4_096)
-def _text_attribute(tag: bytes, key: str, value: str) -> bytes:
-    """Most texts are one of a few: methods, routes, hosts."""
-    return _field(tag, _key(key) + _field(b"\x12", _value(value)))
+def _common(common: CommonAttributes) -> bytes:
+    """Found again by the object itself."""
+    return b"".join(_attributes(_OF_SPAN, common.values))
+
+
+def _event(event: SpanEvent) -> bytes:
+    name, at_ns, attributes = event
+    members = b"".join(_attributes(_OF_EVENT, attributes))
+    return _field(b"\x5a", _TIME.pack(0x09, at_ns) + _text(b"\x12", name) + members)
+
+
+class _Beginnings(dict[str, tuple[bytes, ...]]):
+    """By an attribute's name, all that comes before an integer's bytes, for each number of these."""
+
+    def __init__(self, tag: bytes) -> None:
+        super().__init__()
+        self.tag = tag
+
+    def __missing__(self, key: str) -> tuple[bytes, ...]:
+        name = _key(key)
+        found = tuple(
+            self.tag + _varint(len(name) + length + 3) + name + b"\x12%c\x18" % (length + 1)
+            for length in range(_LONGEST_VARINT + 1)
+        )
+        if len(self) < _MOST_NAMES:
+            self[key] = found
+        return found
+
+
+_OF_SPAN: Final = _Beginnings(b"\x4a")
+_OF_EVENT: Final = _Beginnings(b"\x1a")
+_OF_RESOURCE: Final = _Beginnings(b"\x0a")
+
+
+def _attributes(beginnings: _Beginnings, attributes: Attributes) -> list[bytes]:
+    """Numbers, of which there are most, and texts have ways of their own."""
+    written = []
+    for key, value in attributes.items():
+        if type(value) is int:
+            number = _varint(value & _U64)
+            written.append(beginnings[key][len(number)] + number)
+        elif type(value) is str:
+            written.append(_text_attribute(beginnings.tag, key, value.encode("utf-8", "replace")))
+        else:
+            written.append(_field(beginnings.tag, _key(key) + _field(b"\x12", _value(value))))
+    return written
+
+
+def _text_attribute(tag: bytes, key: str, text: bytes) -> bytes:
+    name, length = _key(key), len(text)
+    whole = len(name) + length + 4
+    if whole < 0x80:
+        return b"%b%c%b\x12%c\x0a%c%b" % (tag, whole, name, length + 2, length, text)
+    return _field(tag, name + _field(b"\x12", _field(b"\x0a", text)))
 
 
 def _value(value: Any) -> bytes:
@@ -116,16 +161,15 @@ def _field(tag: bytes, content: bytes) -> bytes:
     return tag + _varint(length) + content
 
 
+# Two bytes of a number at a time, as they are with more to come, and one or two as they are at its end. Most of a
+# span is numbers: worked out, a number took 0.16 µs, looked up it takes 0.05.
+_MORE: Final = [bytes((low & 0x7F | 0x80, low >> 7 | 0x80)) for low in range(0x4000)]
+_END: Final = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(0x4000)]
+
+
 def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return b"%c" % number
     if number < 0x4000:
-        return b"%c%c" % (number & 0x7F | 0x80, number >> 7)
-    if number < 0x20_0000:
-        return b"%c%c%c" % (number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14)
-    written = bytearray()
-    while number >= 0x80:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
+        return _END[number]
+    if number < 0x1000_0000:
+        return _MORE[number & 0x3FFF] + _END[number >> 14]
+    return _MORE[number & 0x3FFF] + _varint(number >> 14)

@@ -6,7 +6,8 @@ slow or away costs spans, counted, and never a request.
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from threading import Event, Lock, Thread
 from typing import NamedTuple, Protocol
 
@@ -15,10 +16,20 @@ from shared.telemetry.spans import SpanRecord
 _logger = logging.getLogger(__name__)
 
 
+class Spans(Protocol):
+    """The spans of one request: a list of records, or something that makes them when the thread comes to it."""
+
+    def __len__(self) -> int:
+        """How many there are, known before they are made."""
+
+    def __iter__(self) -> Iterator[SpanRecord]:
+        """Each once."""
+
+
 class SpanExporter(Protocol):
     """Where batches go; called on the outbox's thread."""
 
-    def export(self, records: Sequence[SpanRecord]) -> bool:
+    def export(self, records: Iterable[SpanRecord]) -> bool:
         """Send a batch, trying again where that may help; False when it was given up."""
 
     def shutdown(self) -> None:
@@ -26,8 +37,8 @@ class SpanExporter(Protocol):
 
 
 class OutboxLimits(NamedTuple):
-    """`capacity` records wait at most, besides the batch being sent. They go in batches of `batch`, as soon as there
-    are so many and at the latest every `every_s` seconds."""
+    """`capacity` spans wait at most, besides the batch being sent. They go in batches of at most `batch`, or of one
+    request that has more, as soon as there are so many and at the latest every `every_s` seconds."""
 
     capacity: int = 8_192
     batch: int = 512
@@ -35,7 +46,7 @@ class OutboxLimits(NamedTuple):
 
 
 class SpanOutbox:
-    """Takes records from any thread. Each is counted exactly once in the end: `sent`, `failed` or `dropped`.
+    """Takes spans from any thread. Each is counted exactly once in the end: `sent`, `failed` or `dropped`.
 
     dropped   did not fit in, came too late, or was still waiting when time was up at the shutdown
     failed    was in a batch that the exporter gave up
@@ -47,7 +58,9 @@ class SpanOutbox:
         self.sent = 0
         self.failed = 0
         self.dropped = 0
-        self._waiting: deque[SpanRecord] = deque()
+        self._waiting: deque[Spans] = deque()
+        self._put = 0
+        self._taken = 0
         # Only those who put share this one. The exporting thread takes from the other end, which is atomic, so that an
         # event loop never waits for it.
         self._putting = Lock()
@@ -62,17 +75,22 @@ class SpanOutbox:
 
     @property
     def waiting(self) -> int:
-        """Records that are neither sent nor lost yet."""
-        return len(self._waiting) + self._under_way
+        """Spans that are neither sent nor lost yet."""
+        return self._put - self._taken + self._under_way
 
-    def put(self, records: Sequence[SpanRecord]) -> None:
-        """Take the spans of one request; all of them, or none when there is no room. Never blocks, never raises."""
+    def put(self, spans: Spans) -> None:
+        """Take the spans of one request; all of them, or none when there is no room. Never blocks, never raises.
+
+        Their number changes no more.
+        """
+        number = len(spans)
         with self._putting:
-            waiting = len(self._waiting) + len(records)
+            waiting = self._put + number - self._taken
             if self._closed or waiting > self._limits.capacity:
-                self.dropped += len(records)
+                self.dropped += number
                 return
-            self._waiting.extend(records)
+            self._put += number
+            self._waiting.append(spans)
         if waiting >= self._limits.batch and not self._due.is_set():
             self._due.set()
 
@@ -96,40 +114,46 @@ class SpanOutbox:
             self._abandoned = True
             self.failed += self._under_way
             self._under_way = 0
-            self.dropped += len(self._waiting)
+            self.dropped += self._put - self._taken
+            self._taken = self._put
             self._waiting.clear()
 
     def _run(self) -> None:
         while not self._closed:
             self._due.wait(self._limits.every_s)
             self._due.clear()
-            batch = self._take()
-            while batch:
-                self._send(batch)
-                # A rest that is no batch waits for company.
-                batch = self._take() if len(self._waiting) >= self._limits.batch else []
-        while batch := self._take():
-            self._send(batch)
+            self._send_batch()
+            while self._put - self._taken >= self._limits.batch:  # a rest that is no batch waits for company
+                self._send_batch()
+        while self._waiting:
+            self._send_batch()
 
-    def _take(self) -> list[SpanRecord]:
-        with self._counting:
-            if self._abandoned:
-                return []
-            number = min(len(self._waiting), self._limits.batch)
-            self._under_way = number  # first, so that nothing is ever in neither place
-            return [self._waiting.popleft() for _ in range(number)]
-
-    def _send(self, batch: Sequence[SpanRecord]) -> None:
+    def _send_batch(self) -> None:
+        batch = self._take()
+        if not batch:
+            return
         try:
-            accepted = self._exporter.export(batch)
+            accepted = self._exporter.export(chain.from_iterable(batch))
         except Exception:  # the thread must go on: the next batch may be in better shape
-            _logger.exception("A batch of %d spans could not be exported.", len(batch))
+            _logger.exception("A batch of %d spans could not be exported.", self._under_way)
             accepted = False
         with self._counting:
             if self._abandoned:
                 return
-            self._under_way = 0
             if accepted:
-                self.sent += len(batch)
+                self.sent += self._under_way
             else:
-                self.failed += len(batch)
+                self.failed += self._under_way
+            self._under_way = 0
+
+    def _take(self) -> list[Spans]:
+        batch: list[Spans] = []
+        with self._counting:
+            while self._waiting and not self._abandoned:
+                number = len(self._waiting[0])
+                if batch and self._under_way + number > self._limits.batch:
+                    break
+                batch.append(self._waiting.popleft())
+                self._under_way += number  # first, so that nothing is ever in neither place
+                self._taken += number
+        return batch

@@ -6,6 +6,7 @@ agent and the query string.
 """
 
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from functools import lru_cache
 from time import perf_counter_ns
 from types import CoroutineType
 from typing import Any, Final, NamedTuple
@@ -18,7 +19,7 @@ from shared.telemetry.redaction import plain_path
 from shared.telemetry.request import RequestContext, current_request
 from shared.telemetry.sampling import sampled
 from shared.telemetry.setup import Telemetry
-from shared.telemetry.spans import SpanRecord, new_span_id, new_trace_id
+from shared.telemetry.spans import CommonAttributes, SpanRecord, new_span_id, new_trace_id
 from shared.telemetry.stopwatch import LoopWork, Stopwatch
 from shared.telemetry.terms import TERMS_HEADER, ServiceTerms, write_terms
 from shared.telemetry.tracecontext import remote_parent
@@ -171,7 +172,7 @@ class ServerSpans:
         if context.recorded and (outbox := self._telemetry.outbox) is not None:
             start_ns = context.watch.received + context.offset_ns
             context.spans.append(_span(served, scope, context, parent_id, start_ns))
-            outbox.put(context.spans)
+            outbox.put(tuple(context.spans))  # whatever the request has left running may still add to them
         if self._served is not None:
             self._served(served)
 
@@ -236,55 +237,77 @@ def type_name(error: BaseException) -> str:
 def _span(
     served: ServedRequest, scope: Scope, context: RequestContext, parent_id: int, start_ns: int
 ) -> SpanRecord:
-    known = served.method if served.method in _METHODS else "HTTP"
+    attributes = latency_attributes(served.terms)
+    attributes["url.path"] = served.path
+    if served.request_id:
+        attributes["crm.request.id"] = served.request_id
+    known = served.method if served.method in _METHODS else ""
+    if not known:
+        attributes["http.request.method_original"] = served.method[:32]
+    host, port = scope.get("server") or ("", None)
     return SpanRecord(
         served.trace_id,
         served.span_id,
         parent_id,
         SpanKind.SERVER,
-        f"{known} {served.route}" if served.route else known,
+        f"{known or 'HTTP'} {served.route}" if served.route else known or "HTTP",
         start_ns,
         start_ns + served.duration_ns,
-        _attributes(served, scope),
+        attributes,
         (),
         None if served.error is None else "",
         context.trace_state,
+        _common(
+            known,
+            scope["scheme"],
+            scope["http_version"],
+            host,
+            port,
+            served.route,
+            served.status,
+            served.error,
+        ),
     )
 
 
-def _attributes(served: ServedRequest, scope: Scope) -> dict[str, AttributeValue]:
-    method = served.method
+@lru_cache(maxsize=1_024)
+def _common(
+    method: str,
+    scheme: str,
+    version: str,
+    host: str,
+    port: int | None,
+    route: str | None,
+    status: int | None,
+    error: str | None,
+) -> CommonAttributes:
     attributes: dict[str, AttributeValue] = {
-        "http.request.method": method if method in _METHODS else "_OTHER",
-        "url.scheme": scope["scheme"],
-        "url.path": served.path,
-        "network.protocol.version": scope["http_version"],
+        "http.request.method": method or "_OTHER",
+        "url.scheme": scheme,
+        "network.protocol.version": version,
     }
-    if method not in _METHODS:
-        attributes["http.request.method_original"] = method[:32]
-    if server := scope.get("server"):
-        attributes["server.address"], port = server
-        if port is not None:  # None: a Unix socket
-            attributes["server.port"] = port
-    if served.request_id:
-        attributes["crm.request.id"] = served.request_id
-    if served.route:
-        attributes["http.route"] = served.route
-    if served.status is not None:
-        attributes["http.response.status_code"] = served.status
-    if served.error is not None:
-        attributes["error.type"] = served.error
-    return attributes | latency_attributes(served.terms)
+    if host:
+        attributes["server.address"] = host
+    if port is not None:  # None: a Unix socket
+        attributes["server.port"] = port
+    if route:
+        attributes["http.route"] = route
+    if status is not None:
+        attributes["http.response.status_code"] = status
+    if error is not None:
+        attributes["error.type"] = error
+    return CommonAttributes(attributes)
 
 
 def latency_attributes(terms: ServiceTerms) -> dict[str, AttributeValue]:
     """The formula and what its terms are made of, as a span tells them, in nanoseconds."""
     latency = terms.latency
+    processing_ns, network_ns, system_ns = latency
     attributes: dict[str, AttributeValue] = {
-        "crm.latency.processing_ns": latency.processing_ns,
-        "crm.latency.network_ns": latency.network_ns,
-        "crm.latency.system_ns": latency.system_ns,
-        "crm.latency.total_ns": latency.total_ns,
+        "crm.latency.processing_ns": processing_ns,
+        "crm.latency.network_ns": network_ns,
+        "crm.latency.system_ns": system_ns,
+        "crm.latency.total_ns": processing_ns + network_ns + system_ns,
         "crm.latency.dominant": latency.dominant,
         "crm.latency.queue_ns": terms.queue,
         "crm.latency.db_wait_ns": terms.db_wait,

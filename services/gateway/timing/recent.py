@@ -8,43 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from services.gateway.timing.finished import FinishedRequest
 from services.gateway.timing.keeping import SLOW
 from services.gateway.timing.spans import failed
-from services.gateway.timing.terms import Components
+from services.gateway.timing.terms import components_of
 
 # What a request takes in memory, measured: with nothing in it, and for each attempt and each decision.
 _REQUEST_BYTES: Final = 1_100
 _ATTEMPT_BYTES: Final = 950
 _DECISION_BYTES: Final = 400
-
-
-class Kept(NamedTuple):
-    """A request and what its time was made of."""
-
-    request: FinishedRequest
-    components: Components
-
-    @property
-    def failed(self) -> bool:
-        """Whether it counts as an error."""
-        return failed(self.request.status, self.request.error)
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes in memory."""
-        request = self.request
-        texts = len(request.path) + len(request.target) + len(request.trace_state) + len(request.request_id)
-        details = sum(len(attempt.detail) + len(attempt.reason) for attempt in request.attempts)
-        return (
-            _REQUEST_BYTES
-            + _ATTEMPT_BYTES * len(request.attempts)
-            + _DECISION_BYTES * len(request.decisions)
-            + texts
-            + details
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +32,14 @@ class Question:
     kept: str | None = None
     limit: int = 50
 
-    def wants(self, one: Kept) -> bool:
+    def wants(self, request: FinishedRequest) -> bool:
         """Whether a request is among them."""
-        request = one.request
         return (
             self.route in (None, request.template)
             and self.status in (None, request.status)
             and self.kept in (None, request.kept)
             and request.total_ns >= self.min_ms * 1e6
-            and self.dominant in (None, one.components.latency.dominant)
+            and (self.dominant is None or self.dominant == components_of(request).latency.dominant)
         )
 
 
@@ -78,18 +51,21 @@ class RecentTraces:
         self._slow = _Ring(count, size)
         self._others = _Ring(count, size)
 
-    def add(self, one: Kept) -> None:
+    def add(self, request: FinishedRequest) -> None:
         """Remember a request; the oldest of its kind may be forgotten for it."""
-        ring = self._failed if one.failed else self._slow if one.request.kept == SLOW else self._others
-        ring.add(one)
+        if failed(request.status, request.error):
+            ring = self._failed
+        else:
+            ring = self._slow if request.kept == SLOW else self._others
+        ring.add(request, size_of(request))
 
-    def select(self, question: Question) -> list[Kept]:
+    def select(self, question: Question) -> list[FinishedRequest]:
         """The latest that answer the question, the newest first."""
         return list(islice((one for one in self._newest_first() if question.wants(one)), question.limit))
 
-    def find(self, trace_id: int) -> list[Kept]:
+    def find(self, trace_id: int) -> list[FinishedRequest]:
         """The requests of one trace, of which a caller may have made several, in their order."""
-        return [one for one in self._newest_first() if one.request.trace_id == trace_id][::-1]
+        return [one for one in self._newest_first() if one.trace_id == trace_id][::-1]
 
     @property
     def size(self) -> int:
@@ -99,9 +75,18 @@ class RecentTraces:
     def __len__(self) -> int:
         return len(self._failed) + len(self._slow) + len(self._others)
 
-    def _newest_first(self) -> Iterator[Kept]:
+    def _newest_first(self) -> Iterator[FinishedRequest]:
         rings = (reversed(ring) for ring in (self._failed, self._slow, self._others))
-        return merge(*rings, key=lambda one: -one.request.done_ns)
+        return merge(*rings, key=lambda one: -one.done_ns)
+
+
+def size_of(request: FinishedRequest) -> int:
+    """About how many bytes a request takes in memory."""
+    size = _REQUEST_BYTES + _DECISION_BYTES * len(request.decisions)
+    size += len(request.path) + len(request.target) + len(request.trace_state) + len(request.request_id)
+    for attempt in request.attempts:
+        size += _ATTEMPT_BYTES + len(attempt.detail) + len(attempt.reason)
+    return size
 
 
 class _Ring:
@@ -110,17 +95,17 @@ class _Ring:
     def __init__(self, count: int, size: int) -> None:
         self._most = count
         self._largest = size
-        self._kept: deque[Kept] = deque()
+        self._kept: deque[tuple[FinishedRequest, int]] = deque()
         self.size = 0
 
-    def add(self, one: Kept) -> None:
-        self._kept.append(one)
-        self.size += one.size
+    def add(self, request: FinishedRequest, size: int) -> None:
+        self._kept.append((request, size))
+        self.size += size
         while len(self._kept) > self._most or self.size > self._largest:
-            self.size -= self._kept.popleft().size
+            self.size -= self._kept.popleft()[1]
 
-    def __reversed__(self) -> Iterator[Kept]:
-        return reversed(self._kept)
+    def __reversed__(self) -> Iterator[FinishedRequest]:
+        return (request for request, _ in reversed(self._kept))
 
     def __len__(self) -> int:
         return len(self._kept)

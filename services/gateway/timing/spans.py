@@ -6,6 +6,7 @@ of, and `crm.service.*` what the replica said of its own time, as it said it.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from opentelemetry.trace import SpanKind
@@ -20,7 +21,7 @@ from services.gateway.timing.terms import (
     critical_path,
 )
 from shared.telemetry.redaction import plain_path, plain_url
-from shared.telemetry.spans import SpanEvent, SpanRecord
+from shared.telemetry.spans import CommonAttributes, SpanEvent, SpanRecord
 
 # The convention wants a bounded set: anything else is `_OTHER`, and its span is called `HTTP`.
 _METHODS: Final = {
@@ -61,94 +62,179 @@ def spans_of(request: FinishedRequest, components: Components | None = None) -> 
     `components` are those of the request, if they are known already.
     """
     found = components if components is not None else components_of(request)
+    name = _name(request.method, request.template)
     counted = critical_path(request.attempts)
-    attempts = (
-        _attempt_span(request, attempt, number, any(attempt is one for one in counted))
-        for number, attempt in enumerate(request.attempts)
-    )
-    return [_server_span(request, found), *attempts]
+    spans = [_server_span(request, name, found)]
+    for number, attempt in enumerate(request.attempts):
+        spans.append(_attempt_span(request, attempt, name, number, any(attempt is one for one in counted)))
+    return spans
 
 
-def _server_span(request: FinishedRequest, components: Components) -> SpanRecord:
-    template = request.template
+class RequestSpans:
+    """The same, made when somebody iterates: the exporting thread, so that the event loop need not wait for it."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: FinishedRequest) -> None:
+        self._request = request
+
+    def __len__(self) -> int:
+        return 1 + len(self._request.attempts)
+
+    def __iter__(self) -> Iterator[SpanRecord]:
+        return iter(spans_of(self._request))
+
+
+def _server_span(request: FinishedRequest, name: str, components: Components) -> SpanRecord:
+    failure = failed(request.status, request.error)
     attributes: Attributes = {
-        "http.request.method": _METHODS.get(request.method, "_OTHER"),
-        "url.scheme": "http",
         "url.path": plain_path(request.path.decode("latin-1")),
-        "network.protocol.version": "1.0" if request.http10 else "1.1",
         "crm.request.id": request.request_id.decode("latin-1"),
-        "crm.trace.kept": request.kept,
     }
-    _add_latency(attributes, components)
     if request.method not in _METHODS:
         attributes["http.request.method_original"] = request.method.decode("latin-1")[:32]
+    dominant = _add_latency(attributes, components)
+    offset_ns = request.offset_ns
+    return SpanRecord(
+        request.trace_id,
+        request.span_id,
+        request.parent_id,
+        SpanKind.SERVER,
+        name,
+        request.received_ns + offset_ns,
+        request.done_ns + offset_ns,
+        attributes,
+        [(name, at_ns + offset_ns, why) for name, at_ns, why in request.decisions],
+        "" if failure else None,
+        request.trace_state,
+        _common_to_requests(
+            _METHODS.get(request.method, "_OTHER"),
+            request.http10,
+            request.template,
+            request.upstream,
+            request.server_address,
+            request.server_port,
+            request.status,
+            (request.error or str(request.status)) if failure else "",
+            request.kept,
+            dominant,
+        ),
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _common_to_requests(
+    method: str,
+    http10: bool,
+    template: str,
+    upstream: str,
+    address: str,
+    port: int,
+    status: int,
+    failure: str,
+    kept: str,
+    dominant: str,
+) -> CommonAttributes:
+    attributes: Attributes = {
+        "http.request.method": method,
+        "url.scheme": "http",
+        "network.protocol.version": "1.0" if http10 else "1.1",
+        "crm.trace.kept": kept,
+        "crm.latency.dominant": dominant,
+    }
     if template:
         attributes["http.route"] = template
-    if request.upstream:
-        attributes["crm.upstream.name"] = request.upstream
-    if request.server_address:
-        attributes["server.address"] = request.server_address
-        attributes["server.port"] = request.server_port
-    if request.status:
-        attributes["http.response.status_code"] = request.status
-    failure = failed(request.status, request.error)
+    if upstream:
+        attributes["crm.upstream.name"] = upstream
+    if address:
+        attributes["server.address"] = address
+        attributes["server.port"] = port
+    if status:
+        attributes["http.response.status_code"] = status
     if failure:
-        attributes["error.type"] = request.error or str(request.status)
+        attributes["error.type"] = failure
+    return CommonAttributes(attributes)
+
+
+def _attempt_span(
+    request: FinishedRequest, attempt: Attempt, name: str, number: int, counted: bool
+) -> SpanRecord:
+    offset_ns = request.offset_ns
+    attributes: Attributes = {"url.full": _url(attempt, request.target.decode("latin-1"))}
+    dominant = _add_latency(attributes, attempt_components(attempt, request.uploaded_ns))
+    verdict = _add_service(attributes, attempt)
+    failure = attempt.outcome != OK or attempt.status >= 400
     return SpanRecord(
-        trace_id=request.trace_id,
-        span_id=request.span_id,
-        parent_id=request.parent_id,
-        kind=SpanKind.SERVER,
-        name=_name(request),
-        start_ns=request.received_ns + request.offset_ns,
-        end_ns=request.done_ns + request.offset_ns,
-        attributes=attributes,
-        events=tuple(_decisions(request)),
-        error="" if failure else None,
-        trace_state=request.trace_state,
+        request.trace_id,
+        # Of an attempt that was never sent nobody else knows an id: any will do, as long as it stays the same.
+        attempt.span_id or request.span_id ^ (number + 1) or 1,
+        request.span_id,
+        SpanKind.CLIENT,
+        name,
+        attempt.asked_ns + offset_ns,
+        attempt.ended_ns + offset_ns,
+        attributes,
+        _balancing(attempt, offset_ns),
+        attempt.detail if failure else None,
+        request.trace_state,
+        _common_to_attempts(
+            _METHODS.get(request.method, "_OTHER"),
+            request.template,
+            request.upstream,
+            attempt.host,
+            attempt.port,
+            attempt.kind,
+            _OUTCOMES[attempt.outcome],
+            attempt.status,
+            number,
+            counted,
+            attempt.sent_ns != 0 and attempt.connected_ns == 0,
+            verdict,
+            dominant,
+        ),
     )
 
 
-def _attempt_span(request: FinishedRequest, attempt: Attempt, number: int, counted: bool) -> SpanRecord:
-    offset_ns = request.offset_ns
+@lru_cache(maxsize=4_096)
+def _common_to_attempts(
+    method: str,
+    template: str,
+    upstream: str,
+    host: str,
+    port: int,
+    kind: str,
+    outcome: str,
+    status: int,
+    number: int,
+    counted: bool,
+    reused: bool,
+    verdict: str,
+    dominant: str,
+) -> CommonAttributes:
     attributes: Attributes = {
-        "http.request.method": _METHODS.get(request.method, "_OTHER"),
-        "url.full": _url(attempt, request.target.decode("latin-1")),
-        "server.address": attempt.host,
-        "server.port": attempt.port,
-        "url.template": request.template,
-        "crm.upstream.name": request.upstream,
-        "crm.attempt.kind": attempt.kind,
-        "crm.attempt.outcome": _OUTCOMES[attempt.outcome],
+        "http.request.method": method,
+        "server.address": host,
+        "server.port": port,
+        "url.template": template,
+        "crm.upstream.name": upstream,
+        "crm.attempt.kind": kind,
+        "crm.attempt.outcome": outcome,
         "crm.attempt.counted": counted,
-        "crm.connection.reused": attempt.sent_ns != 0 and attempt.connected_ns == 0,
+        "crm.connection.reused": reused,
+        "crm.latency.dominant": dominant,
     }
-    _add_latency(attributes, attempt_components(attempt, request.uploaded_ns))
-    _add_service(attributes, attempt)
     if number:
         attributes["http.request.resend_count"] = number
-    if attempt.status:
-        attributes["http.response.status_code"] = attempt.status
-    failure = attempt.outcome != OK or attempt.status >= 400
-    if failure:
-        # The convention's error.type: the status where there is one, else how the attempt ended.
-        attributes["error.type"] = (
-            str(attempt.status) if attempt.status >= 400 else _OUTCOMES[attempt.outcome]
-        )
-    return SpanRecord(
-        trace_id=request.trace_id,
-        # Of an attempt that was never sent nobody else knows an id: any will do, as long as it stays the same.
-        span_id=attempt.span_id or request.span_id ^ (number + 1) or 1,
-        parent_id=request.span_id,
-        kind=SpanKind.CLIENT,
-        name=_name(request),
-        start_ns=attempt.asked_ns + offset_ns,
-        end_ns=attempt.ended_ns + offset_ns,
-        attributes=attributes,
-        events=tuple(_balancing(attempt, offset_ns)),
-        error=attempt.detail if failure else None,
-        trace_state=request.trace_state,
-    )
+    if status:
+        attributes["http.response.status_code"] = status
+    # The convention's error.type: the status where there is one, else how the attempt ended.
+    if status >= 400:
+        attributes["error.type"] = str(status)
+    elif outcome != OK.label:
+        attributes["error.type"] = outcome
+    if verdict:
+        attributes["crm.service.terms"] = verdict
+    return CommonAttributes(attributes)
 
 
 def _url(attempt: Attempt, target: str) -> str:
@@ -156,48 +242,47 @@ def _url(attempt: Attempt, target: str) -> str:
     return plain_url(host + target) if "?" in target else host + plain_path(target)
 
 
-def _name(request: FinishedRequest) -> str:
-    method = _METHODS.get(request.method, "HTTP")
-    return f"{method} {request.template}" if request.template else method
+@lru_cache(maxsize=1_024)
+def _name(method: bytes, template: str) -> str:
+    known = _METHODS.get(method, "HTTP")
+    return f"{known} {template}" if template else known
 
 
-def _add_latency(attributes: Attributes, components: Components) -> None:
-    """The terms, and those components that are not 0."""
+def _add_latency(attributes: Attributes, components: Components) -> str:
+    """The terms, and those components that are not 0; returns the name of the largest term."""
     latency = components.latency
     processing_ns, network_ns, system_ns = latency
     attributes["crm.latency.processing_ns"] = processing_ns
     attributes["crm.latency.network_ns"] = network_ns
     attributes["crm.latency.system_ns"] = system_ns
     attributes["crm.latency.total_ns"] = processing_ns + network_ns + system_ns
-    attributes["crm.latency.dominant"] = latency.dominant
     for name, value in zip(_COMPONENTS, components, strict=True):
         if value:
             attributes[name] = value
+    return latency.dominant
 
 
-def _add_service(attributes: Attributes, attempt: Attempt) -> None:
-    """What the replica said of its own time, and what is to be thought of it."""
+def _add_service(attributes: Attributes, attempt: Attempt) -> str:
+    """What the replica said of its own time; returns what is to be thought of it."""
     if attempt.terms is None:
-        if attempt.first_byte_ns:
-            attributes["crm.service.terms"] = "malformed" if attempt.malformed_terms else "missing"
-        return
+        if not attempt.first_byte_ns:
+            return ""
+        return "malformed" if attempt.malformed_terms else "missing"
     told: Sequence[int] = attempt.terms
-    passed_ns = attempt.first_byte_ns - attempt.sent_ns
-    attributes["crm.service.terms"] = "told" if sum(told) <= passed_ns else "overstated"
-    if max(told) > _LARGEST:
+    if sum(told) <= attempt.first_byte_ns - attempt.sent_ns:
+        verdict = "told"
+    else:
+        verdict = "overstated"
         told = [min(value, _LARGEST) for value in told]
     attributes.update(zip(_SERVICE, told, strict=True))
+    return verdict
 
 
-def _decisions(request: FinishedRequest) -> Iterator[SpanEvent]:
-    for name, at_ns, attributes in request.decisions:
-        yield name, at_ns + request.offset_ns, attributes
-
-
-def _balancing(attempt: Attempt, offset_ns: int) -> Iterator[SpanEvent]:
-    if attempt.reason:
-        attributes: Attributes = {
-            "crm.balancing.reason": attempt.reason,
-            "crm.balancing.candidates": attempt.candidates,
-        }
-        yield "balance", attempt.asked_ns + offset_ns, attributes
+def _balancing(attempt: Attempt, offset_ns: int) -> Sequence[SpanEvent]:
+    if not attempt.reason:
+        return ()
+    attributes: Attributes = {
+        "crm.balancing.reason": attempt.reason,
+        "crm.balancing.candidates": attempt.candidates,
+    }
+    return (("balance", attempt.asked_ns + offset_ns, attributes),)

@@ -93,21 +93,40 @@ class Components(NamedTuple):
     @property
     def latency(self) -> Latency:
         """The three terms."""
+        queue, pre, upload, pool_wait, backoff, hedge_wait, connect, *rest = self
+        service_processing, service_network, service_system, wire, beyond, body, wake, post = rest
         return Latency(
-            self.pre + self.service_processing + self.post,
-            self.upload + self.connect + self.service_network + self.wire + self.body,
-            self.queue
-            + self.pool_wait
-            + self.backoff
-            + self.hedge_wait
-            + self.service_system
-            + self.beyond
-            + self.wake,
+            pre + service_processing + post,
+            upload + connect + service_network + wire + body,
+            queue + pool_wait + backoff + hedge_wait + service_system + beyond + wake,
         )
 
 
 def components_of(request: FinishedRequest) -> Components:
     """Every component of a request, whatever its end. They add up to `total_ns`; the terms are `.latency`."""
+    if len(request.attempts) == 1 and not request.uploaded_ns and not request.resumed_ns:
+        attempt = request.attempts[0]
+        received_ns, started_ns, ready_ns, slot_ns = request[0], request[1], request[2], request[4]
+        in_order = received_ns <= started_ns <= ready_ns <= slot_ns <= attempt.asked_ns
+        if in_order and attempt.kind is FIRST and _is_usual(attempt) and attempt.ended_ns <= request.done_ns:
+            return Components(
+                started_ns - received_ns,
+                ready_ns - started_ns + attempt.sent_ns - slot_ns,
+                0,
+                slot_ns - ready_ns,
+                0,
+                0,
+                0,
+                *_answered(attempt, attempt.first_byte_ns - attempt.sent_ns, 0),
+                attempt.last_byte_ns - attempt.first_byte_ns,
+                0,
+                request.done_ns - attempt.last_byte_ns,
+            )
+    return accounted(request)
+
+
+def accounted(request: FinishedRequest) -> Components:
+    """The same for any readings, in order or not. What is usual is known for a quarter of the time this takes."""
     account = _Account(request.received_ns, request.done_ns)
     account.until(request.started_ns, "queue")
     account.until(request.ready_ns or request.done_ns, "pre")
@@ -126,10 +145,51 @@ def components_of(request: FinishedRequest) -> Components:
 
 def attempt_components(attempt: Attempt, uploaded_ns: int = 0) -> Components:
     """The components of one attempt by itself; they add up to the time from `asked_ns` to `ended_ns`."""
+    if not uploaded_ns and _is_usual(attempt):
+        pre_ns, passed_ns = attempt.sent_ns - attempt.asked_ns, attempt.first_byte_ns - attempt.sent_ns
+        body_ns, post_ns = (
+            attempt.last_byte_ns - attempt.first_byte_ns,
+            attempt.ended_ns - attempt.last_byte_ns,
+        )
+        return Components(0, pre_ns, 0, 0, 0, 0, 0, *_answered(attempt, passed_ns, 0), body_ns, 0, post_ns)
+    return attempt_accounted(attempt, uploaded_ns)
+
+
+def attempt_accounted(attempt: Attempt, uploaded_ns: int = 0) -> Components:
+    """The same for any readings."""
     account = _Account(attempt.asked_ns, attempt.ended_ns)
     _book(account, attempt, uploaded_ns)
     account.until(attempt.ended_ns, "post")
     return Components(*account.booked.values())
+
+
+def _is_usual(attempt: Attempt) -> bool:
+    """Whether it was made on an open connection and answered to the end, one reading after the other."""
+    _, asked_ns, connected_ns, sent_ns, first_byte_ns, last_byte_ns, ended_ns, *_ = attempt
+    return not connected_ns and 0 < asked_ns <= sent_ns <= first_byte_ns <= last_byte_ns <= ended_ns
+
+
+def _answered(attempt: Attempt, passed_ns: int, overlap_ns: int) -> tuple[int, int, int, int, int]:
+    """What the wait for an answer was: the service's three terms, wire and beyond.
+
+    For `overlap_ns` before it the service had waited for the body as well.
+    """
+    terms = attempt.terms
+    if terms is None:
+        wire = min(passed_ns, attempt.min_rtt_ns)
+        return 0, 0, 0, wire, passed_ns - wire
+    queue, db_wait, db, processing, sched, down_processing, network, down_system = terms
+    processing += db + down_processing
+    system = queue + db_wait + sched + down_system
+    beyond = passed_ns - processing - network - system
+    if beyond < 0:
+        if overlap_ns:
+            system -= min(system, overlap_ns, -beyond)
+            beyond = passed_ns - processing - network - system
+        if beyond < 0:
+            return *believed(processing, network, system, passed_ns), 0, 0
+    wire = min(beyond, attempt.min_rtt_ns)
+    return processing, network, system, wire, beyond - wire
 
 
 def critical_path(attempts: Sequence[Attempt]) -> list[Attempt]:
@@ -153,6 +213,7 @@ def believed(processing: int, network: int, system: int, passed_ns: int) -> tupl
     return processing, network, passed_ns - processing - network
 
 
+_WAIT: Final = ("service_processing", "service_network", "service_system", "wire", "beyond")
 _NOTHING: Final = dict.fromkeys(Components._fields, 0)
 
 
@@ -173,22 +234,10 @@ class _Account:
 
     def service(self, reading_ns: int, attempt: Attempt, overlap_ns: int) -> None:
         """Book the wait for an answer. For `overlap_ns` before it the service had waited for the body as well."""
-        passed_ns = self._pass(reading_ns)
-        processing, network, system = attempt.terms.latency if attempt.terms is not None else (0, 0, 0)
-        excess = processing + network + system - passed_ns
-        if excess > 0 and overlap_ns:
-            system -= min(system, overlap_ns, excess)
-        beyond = passed_ns - processing - network - system
-        if beyond < 0:
-            processing, network, system = believed(processing, network, system, passed_ns)
-            beyond = 0
-        wire = min(beyond, attempt.min_rtt_ns)
+        answered = _answered(attempt, self._pass(reading_ns), overlap_ns)
         booked = self.booked
-        booked["service_processing"] += processing
-        booked["service_network"] += network
-        booked["service_system"] += system
-        booked["wire"] += wire
-        booked["beyond"] += beyond - wire
+        for component, ns in zip(_WAIT, answered, strict=True):
+            booked[component] += ns
 
     def _pass(self, reading_ns: int) -> int:
         begin_ns, self._at = self._at, max(self._at, min(reading_ns, self._end))

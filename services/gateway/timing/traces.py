@@ -3,15 +3,16 @@
 Everything here happens in batches, after the requests.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
 from services.gateway.timing.finished import Attempt, FinishedRequest
 from services.gateway.timing.keeping import RECENT, Keeping, Recording
-from services.gateway.timing.recent import Kept, Question, RecentTraces
-from services.gateway.timing.spans import spans_of
+from services.gateway.timing.recent import Question, RecentTraces
+from services.gateway.timing.spans import RequestSpans, spans_of
 from services.gateway.timing.terms import components_of
+from shared.telemetry.outbox import Spans
 from shared.telemetry.spans import SpanRecord
 from shared.telemetry.terms import Latency, ServiceTerms
 
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 class Outbox(Protocol):
     """Where spans leave the process; `shared.telemetry.outbox.SpanOutbox` is one."""
 
-    def put(self, records: Sequence[SpanRecord]) -> None:
+    def put(self, spans: Spans) -> None:
         """Take the spans of one request; never blocks."""
 
 
@@ -36,10 +37,9 @@ class Traces:
     def take(self, requests: Iterable[FinishedRequest]) -> None:
         """Remember kept requests and export them, but for those that are kept only to be looked at here."""
         for request in requests:
-            one = Kept(request, components_of(request))
-            self.recent.add(one)
+            self.recent.add(request)
             if self._outbox is not None and request.kept != RECENT:
-                self._outbox.put(spans_of(request, one.components))
+                self._outbox.put(RequestSpans(request))
 
     def describe(self, question: Mapping[str, Any]) -> list[Json]:
         """The latest kept requests that answer a `Question`, as JSON, the newest first."""
@@ -71,8 +71,7 @@ class Traces:
         ]
 
 
-def _summary(one: Kept) -> Json:
-    request = one.request
+def _summary(request: FinishedRequest) -> Json:
     return {
         "trace_id": f"{request.trace_id:032x}",
         "request_id": request.request_id.decode("latin-1"),
@@ -84,12 +83,12 @@ def _summary(one: Kept) -> Json:
         "error": request.error or None,
         "kept": request.kept,
         "attempts": len(request.attempts),
-        **_terms(one.components.latency),
+        **_terms(components_of(request).latency),
     }
 
 
-def _explanation(one: Kept) -> Json:
-    request, components = one.request, one.components
+def _explanation(request: FinishedRequest) -> Json:
+    components = components_of(request)
     gateway = {
         "hop": "gateway",
         "address": None,
@@ -103,7 +102,7 @@ def _explanation(one: Kept) -> Json:
         if attempt.terms is not None
     ]
     spans = [_span(record) for record in spans_of(request, components)]
-    return {**_summary(one), "hops": [gateway, *services], "spans": spans}
+    return {**_summary(request), "hops": [gateway, *services], "spans": spans}
 
 
 def _service(upstream: str, number: int, attempt: Attempt, terms: ServiceTerms) -> Json:
@@ -135,7 +134,7 @@ def _span(record: SpanRecord) -> Json:
         "name": record.name,
         "start_unix_ns": record.start_ns,
         "end_unix_ns": record.end_ns,
-        "attributes": dict(record.attributes),
+        "attributes": record.all_attributes,
         "events": [
             {"name": name, "time_unix_ns": at_ns, "attributes": dict(attributes)}
             for name, at_ns, attributes in record.events

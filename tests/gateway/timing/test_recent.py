@@ -6,26 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.gateway.timing.finished import FinishedRequest
 from services.gateway.timing.keeping import ERROR, SAMPLED, SLOW
-from services.gateway.timing.recent import Kept, Question, RecentTraces
-from services.gateway.timing.terms import components_of
+from services.gateway.timing.recent import Question, RecentTraces, size_of
 from tests.gateway.timing.requests import MS, attempt, finished
 
 
-def kept(number: int, total_ns: int = MS, **more: Any) -> Kept:
+def kept(number: int, total_ns: int = MS, **more: Any) -> FinishedRequest:
     """The request that ended `number` ms after a second, all its time spent on a service that said nothing."""
     end = 1_000 * MS + number * MS
     begin = end - total_ns
     one = attempt(begin, begin, end, end)
     usual: dict[str, Any] = {"trace_id": number, "kept": SAMPLED, "status": 200, "template": "/v1/x"}
-    request = finished(
-        one, received=begin, started=begin, ready=begin, slot=begin, done=end, **(usual | more)
-    )
-    return Kept(request, components_of(request))
+    return finished(one, received=begin, started=begin, ready=begin, slot=begin, done=end, **(usual | more))
 
 
-def ids(found: list[Kept]) -> list[int]:
-    return [one.request.trace_id for one in found]
+def ids(found: list[FinishedRequest]) -> list[int]:
+    return [one.trace_id for one in found]
 
 
 def test_a_flood_of_one_kind_leaves_the_others_alone() -> None:
@@ -52,7 +49,7 @@ def test_its_size_is_bounded(lengths: list[int]) -> None:
         recent.add(kept(number, path=b"x" * length))
         assert recent.size <= 100_000
         assert len(recent) <= 40
-    assert recent.size == sum(one.size for one in recent.select(Question(limit=1_000)))
+    assert recent.size == sum(size_of(one) for one in recent.select(Question(limit=1_000)))
 
 
 def test_the_usual_size_holds_a_few_hundred() -> None:
@@ -82,8 +79,8 @@ def test_questions(question: Question, found: list[int]) -> None:
     recent.add(kept(2, status=404))
     recent.add(kept(3, template="/v1/y"))
     own = kept(4)
-    refused = own.request._replace(attempts=(), ready_ns=0, slot_ns=0)
-    recent.add(Kept(refused, components_of(refused)))
+    refused = own._replace(attempts=(), ready_ns=0, slot_ns=0)
+    recent.add(refused)
     recent.add(kept(5, 20 * MS))
     assert ids(recent.select(question)) == found
 
@@ -93,5 +90,5 @@ def test_all_requests_of_a_trace_in_their_order() -> None:
     for number in (1, 2, 3):
         recent.add(kept(number, trace_id=7, status=500 if number == 2 else 200))
     recent.add(kept(4))
-    assert [one.request.done_ns // MS for one in recent.find(7)] == [1_001, 1_002, 1_003]
+    assert [one.done_ns // MS for one in recent.find(7)] == [1_001, 1_002, 1_003]
     assert recent.find(8) == []

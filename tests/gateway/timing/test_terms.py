@@ -17,8 +17,10 @@ from services.gateway.resilience.ledger import (
     UNAVAILABLE,
     Outcome,
 )
-from services.gateway.timing.finished import FIRST, HEDGE, RETRY, Attempt, FinishedRequest
+from services.gateway.timing.finished import FIRST, HEDGE, RETRY, Attempt, AttemptKind, FinishedRequest
 from services.gateway.timing.terms import (
+    accounted,
+    attempt_accounted,
     attempt_components,
     believed,
     components_of,
@@ -316,6 +318,34 @@ def test_the_quick_way_says_the_same(gaps: list[int], said: ServiceTerms | None,
     )
     latency = said.latency if said is not None else (0, 0, 0)
     assert quick(readings, latency, min_rtt) == components_of(request).latency
+
+
+@given(GAPS, SERVICE, NS, st.sampled_from([FIRST, RETRY]), st.integers(0, 1))
+def test_what_is_usual_is_what_the_account_says(
+    gaps: list[int], said: ServiceTerms | None, min_rtt: int, kind: AttemptKind, connected: int
+) -> None:
+    received, started, ready, slot, asked, sent, first_byte, last_byte, done = at(gaps)
+    one = attempt(
+        asked,
+        sent,
+        first_byte,
+        done,
+        kind=kind,
+        connected=connected * asked,
+        last_byte=last_byte,
+        min_rtt=min_rtt,
+        terms=said,
+    )
+    request = finished(one, received=received, started=started, ready=ready, slot=slot, done=done)
+    assert components_of(request) == accounted(request)
+    assert attempt_components(one) == attempt_accounted(one)
+
+
+@given(REQUEST)
+def test_what_is_unusual_is_what_the_account_says(request: FinishedRequest) -> None:
+    assert components_of(request) == accounted(request)
+    for one in request.attempts:
+        assert attempt_components(one) == attempt_accounted(one)
 
 
 # A reading that is taken later moves time from the component after it to the one before it, and nothing else.

@@ -1,7 +1,6 @@
 """What becomes of kept requests: the buffer, the outbox, and JSON for the admin API."""
 
 import json
-from collections.abc import Sequence
 from uuid import UUID
 
 from opentelemetry.trace import SpanKind
@@ -9,6 +8,7 @@ from opentelemetry.trace import SpanKind
 from services.gateway.timing.finished import FinishedRequest
 from services.gateway.timing.keeping import ASKED, Keeping, KeepingRule
 from services.gateway.timing.traces import Traces
+from shared.telemetry.outbox import Spans
 from shared.telemetry.spans import SpanRecord
 from shared.telemetry.terms import ServiceTerms
 from tests.gateway.timing.requests import attempt, finished
@@ -22,10 +22,10 @@ class Box:
     """An outbox that keeps what it is given."""
 
     def __init__(self) -> None:
-        self.put_in: list[Sequence[SpanRecord]] = []
+        self.put_in: list[list[SpanRecord]] = []
 
-    def put(self, records: Sequence[SpanRecord]) -> None:
-        self.put_in.append(records)
+    def put(self, spans: Spans) -> None:
+        self.put_in.append(list(spans))
 
 
 def traces(box: Box | None = None) -> Traces:

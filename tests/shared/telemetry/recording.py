@@ -1,6 +1,6 @@
 """Telemetry that records into memory, and the smallest ASGI exchange."""
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from shared.telemetry.outbox import OutboxLimits, SpanOutbox
@@ -17,7 +17,7 @@ class Recorded:
     def __init__(self) -> None:
         self.records: list[SpanRecord] = []
 
-    def export(self, records: Sequence[SpanRecord]) -> bool:
+    def export(self, records: Iterable[SpanRecord]) -> bool:
         self.records += records
         return True
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from shared.telemetry.otlp import OtlpEncoder, span
-from shared.telemetry.spans import SpanRecord
+from shared.telemetry.spans import CommonAttributes, SpanRecord
 
 RESOURCE: dict[str, Any] = {"service.name": "sales", "host.id": "h" * 200, "replicas": 3, "share": 0.5}
 
@@ -27,7 +27,7 @@ def the_sdks(record: SpanRecord) -> ReadableSpan:
         context=SpanContext(record.trace_id, record.span_id, False, TraceFlags(1), state),
         parent=parent if record.parent_id else None,
         resource=Resource(RESOURCE),
-        attributes=record.attributes,
+        attributes=record.all_attributes,
         events=[Event(name, attributes, at_ns) for name, at_ns, attributes in record.events],
         kind=record.kind,
         status=Status() if record.error is None else Status(StatusCode.ERROR, record.error or None),
@@ -69,6 +69,8 @@ RECORD = st.builds(
     st.lists(st.tuples(TEXT, TIME.filter(bool), ATTRIBUTES), max_size=3),
     st.none() | TEXT,
     st.sampled_from(["", "a=1", "a=1,b=2"]),
+    # The order of attributes means nothing, but is compared: these are the first, and theirs no other's names.
+    ATTRIBUTES.map(lambda found: CommonAttributes({f"common.{name}": found[name] for name in found})),
 )
 
 

@@ -1,5 +1,5 @@
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from threading import Event, Thread
 
 import pytest
@@ -28,7 +28,7 @@ class Collector:
         self.arrived = Event()
         self.stopped = Event()
 
-    def export(self, records: Sequence[SpanRecord]) -> bool:
+    def export(self, records: Iterable[SpanRecord]) -> bool:
         if self.hanging:
             self.hung.set()
             self.stopped.wait()
