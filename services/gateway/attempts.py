@@ -412,9 +412,13 @@ class Attempts:
         decision = None
         if self._rival is None:
             if not self._others((*self._tried, endpoint)):
+                self._decided(
+                    ("no_retry", now_ns, {"crm.retry.reason": "Not retried: no other replica is left."})
+                )
                 return False
             decision = self._decide(outcome, now_ns)
             if not decision.allowed:
+                self._decided(("no_retry", now_ns, {"crm.retry.reason": decision.reason}))
                 return False
         self._settle(connection, now_ns, outcome, "", head)
         self._tried += (endpoint,)
