@@ -32,7 +32,9 @@ cdef class Gateway:
     cdef public object _client_connections
     cdef public bint _started
     cdef public bint _draining
+    cdef public object _stamps
     cdef public object _steering
+    cdef public dict caches
     cdef public object _sweeper
     cdef public dict _destinations
     cdef public RateLimiter _limiter
@@ -46,14 +48,18 @@ cdef class Gateway:
     cdef public object timeouts
 
     cpdef object finished(self, Exchange exchange)
-    @cython.locals(head=RequestHead, fields=RequestFields, sent=bytes, request_id=bytes, path=bytes, destination=Destination, digits=bytes)
+    @cython.locals(fields=RequestFields, sent=bytes, request_id=bytes, digits=bytes)
     cpdef bint admit(self, Exchange exchange)
+    @cython.locals(path=bytes, destination=Destination)
+    cdef bint _pass_through(self, Exchange exchange) except -1
+    cdef object _recognise(self, RequestFields fields)
+    cdef object _decide_keeping(self, Exchange exchange, Destination destination)
     @cython.locals(routes=RouteTable, host=bytes)
     cdef Destination _route(self, RequestHead head, bytes path)
     @cython.locals(who=str, allowance=Allowance)
     cdef object _count(self, Exchange exchange, RateLimiter limiter)
     @cython.locals(head=RequestHead, fields=RequestFields, client=ClientConnection, upstream=Upstream)
-    cdef object _prepare(self, Exchange exchange, Destination destination, object caller)
+    cdef object _prepare(self, Exchange exchange, Destination destination)
     cdef bytes _credentials(self, RequestFields fields)
     @cython.locals(lines=dict, line=bytes)
     cdef bytes _identity_line(self, object caller, str audience)

@@ -16,6 +16,9 @@ from services.gateway.auth.keys import Caller, KeyRing
 from services.gateway.auth.policy import authenticate
 from services.gateway.balancing.endpoint import EndpointRegistry
 from services.gateway.balancing.policy import Replica
+from services.gateway.caching.cache import FORWARD, SERVED, WAITING, RouteCache
+from services.gateway.caching.coherence import SAFE, Coherence
+from services.gateway.caching.stamps import Stamps
 from services.gateway.control.steering import Order, Steering
 from services.gateway.discovery.discovery import Discovery
 from services.gateway.exchange import Exchange
@@ -31,7 +34,7 @@ from services.gateway.resilience.client_connections import Admission, ClientConn
 from services.gateway.resilience.prober import Prober
 from services.gateway.resilience.upstream import Upstream
 from services.gateway.routing.destination import Destination
-from services.gateway.routing.policy import has_dot_segment
+from services.gateway.routing.policy import Route, has_dot_segment
 from services.gateway.server import has_unread
 from services.gateway.timing.keeping import Keeping, KeepingRule
 from services.gateway.timing.recorder import Recorder
@@ -62,9 +65,15 @@ class Gateway:
     """
 
     def __init__(
-        self, snapshot: config.Snapshot, keys: KeyRing, signer: IdentitySigner | None, telemetry: Telemetry
+        self,
+        snapshot: config.Snapshot,
+        keys: KeyRing,
+        signer: IdentitySigner | None,
+        telemetry: Telemetry,
+        stamps: Stamps | None = None,
     ) -> None:
-        """Without a `signer` the snapshot must not ask for keys: there is nobody to vouch for."""
+        """Without a `signer` the snapshot must not ask for keys: there is nobody to vouch for. `stamps` are shared
+        with the other worker processes, if there are any."""
         self._signer = signer
         self._telemetry = telemetry
         # Without a collector of ours the sampled traces are the services' affair, and they are told to record.
@@ -85,6 +94,8 @@ class Gateway:
         self._started = False
         self._draining = False
         self._steering = Steering()
+        self._stamps = stamps or Stamps.private()
+        self.caches: dict[str, RouteCache] = {}
         self.upstreams: dict[str, Upstream] = {}
         self.apply(snapshot, keys)
 
@@ -109,8 +120,10 @@ class Gateway:
                 self.upstreams[name] = Upstream(plan, self._registry)
             self._obey(name)
         self._destinations = {
-            route.name: Destination(route, self.upstreams[route.upstream]) for route in snapshot.routes
+            route.name: Destination(route, self.upstreams[route.upstream], self._cache_of(route))
+            for route in snapshot.routes
         }
+        self._forget_caches(snapshot)
         self._pages: Mapping[bytes, Callable[[], pages.Page]] = {
             b"/livez": pages.livez,
             b"/readyz": partial(pages.readyz, self.upstreams),
@@ -118,6 +131,32 @@ class Gateway:
         }
         if self._started:
             self._follow_replicas()
+
+    def _cache_of(self, route: Route) -> RouteCache | None:
+        """The cache of a route, which outlives a change of its rule."""
+        if route.cache is None:
+            return None
+        upstream = self.upstreams[route.upstream]
+        if upstream.coherence is None:
+            upstream.coherence = Coherence(upstream.name, self._stamps)
+        known = self.caches.get(route.name)
+        if known is not None and known.belongs_to(upstream.coherence):
+            known.configure(route.cache, perf_counter_ns())
+            return known
+        cache = RouteCache(route.name, route.cache, upstream.coherence, self._currency(upstream))
+        self.caches[route.name] = cache
+        upstream.coherence.caches.append(cache)
+        return cache
+
+    def _currency(self, upstream: Upstream) -> Callable[[int], bool] | None:
+        """What tells whether every change of an upstream is known; None of one that tells of none."""
+        return None
+
+    def _forget_caches(self, snapshot: config.Snapshot) -> None:
+        """Of routes that have none any more."""
+        cached = {route.name for route in snapshot.routes if route.cache is not None}
+        for name in self.caches.keys() - cached:
+            self.caches.pop(name).retire()
 
     def _follow_replicas(self) -> None:
         self._discovery.apply({name: upstream.plan.source for name, upstream in self.upstreams.items()})
@@ -193,12 +232,12 @@ class Gateway:
     # The pipeline
 
     def admit(self, exchange: Exchange) -> bool:
-        """timing → limits → routing → auth → rate limit; caching has no room yet.
+        """timing → limits → routing → auth → rate limit → caching.
 
         Resilience → balancing → forwarding follow in the exchange, once per attempt. False when the request
         was answered here.
         """
-        head, fields = exchange.head, exchange.fields
+        fields = exchange.fields
         self.metrics.began(exchange.received_ns)
         sent = fields.found.get(b"x-request-id")
         digits = self.random.take(_DIGITS)  # for the trace's ids and the request's, in one go
@@ -210,23 +249,7 @@ class Gateway:
         if exchange.client.trusted:
             believe(exchange, self.trusts)
         try:
-            path = head.target.partition(b"?")[0]
-            if path in self._pages:
-                self._own_page(exchange, path)
-                return False
-            exchange.route = destination = self._route(exchange.head, path)
-            exchange.template = destination.template
-            caller = None
-            if not destination.public and not self._open_to_all:
-                ring = self._keys
-                caller = ring.recognised.get(fields.credentials)
-                if caller is None:
-                    caller = authenticate(list(fields.found.items()), ring)
-                    ring.recognise(fields.credentials, caller)
-                exchange.caller = caller
-            if self._limiter is not None:
-                self._count(exchange, self._limiter)
-            self._prepare(exchange, destination, caller)
+            return self._pass_through(exchange)
         except Problem as problem:
             self._refuse(exchange, problem)
             return False
@@ -235,7 +258,38 @@ class Gateway:
             log.exception("the request could not be handled")
             exchange.refuse(Problem(500, "internal_error", "Internal error"))
             return False
+
+    def _pass_through(self, exchange: Exchange) -> bool:
+        """Whether it is to be sent to a replica now. Raises the `Problem` it is refused with."""
+        path = exchange.head.target.partition(b"?")[0]
+        if path in self._pages:
+            self._own_page(exchange, path)
+            return False
+        exchange.route = destination = self._route(exchange.head, path)
+        exchange.template = destination.template
+        if not destination.public and not self._open_to_all:
+            exchange.caller = self._recognise(exchange.fields)
+        if self._limiter is not None:
+            self._count(exchange, self._limiter)
+        self._decide_keeping(exchange, destination)
+        taken = FORWARD
+        if destination.cache is not None:
+            taken = destination.cache.take(exchange, exchange.received_ns)
+            if taken is SERVED:
+                return False
+        self._prepare(exchange, destination)
+        if taken is WAITING:
+            exchange.ready_ns = perf_counter_ns()
+            return False
         return True
+
+    def _recognise(self, fields: RequestFields) -> Caller:
+        ring = self._keys
+        caller = ring.recognised.get(fields.credentials)
+        if caller is None:
+            caller = authenticate(list(fields.found.items()), ring)
+            ring.recognise(fields.credentials, caller)
+        return caller
 
     def _own_page(self, exchange: Exchange, path: bytes) -> None:
         head = exchange.head
@@ -280,16 +334,31 @@ class Gateway:
         if not allowance.allowed:
             raise too_many_requests(allowance)
 
-    def _prepare(self, exchange: Exchange, destination: Destination, caller: Caller | None) -> None:
-        """What is sent to a replica, whichever it will be."""
-        head, fields, client = exchange.head, exchange.fields, exchange.client
+    def resume(self, exchange: Exchange) -> None:
+        """A request that waited for another one: it is answered now, or goes forward itself."""
+        cache = exchange.route.cache
+        if cache is None:  # the configuration has changed meanwhile
+            exchange.start(b"", True)
+            return
+        taken = cache.take(exchange, perf_counter_ns())
+        if taken is FORWARD:
+            exchange.start(b"", True)
+
+    def _decide_keeping(self, exchange: Exchange, destination: Destination) -> None:
+        """Whether its trace is recorded, as far as that is known before its end."""
+        caller = exchange.caller
         tenant = caller.identity.tenant_id if caller is not None else None
         exchange.kept = kept = self._keeping.before(
             exchange.trace.trace_id, destination.template, tenant, exchange.received_ns
         )
         exchange.trace.sampled = kept != "" or self._leaves_to_services(exchange.trace.trace_id)
+
+    def _prepare(self, exchange: Exchange, destination: Destination) -> None:
+        """What is sent to a replica, whichever it will be."""
+        head, fields, client, caller = exchange.head, exchange.fields, exchange.client, exchange.caller
         exchange.upstream = upstream = destination.upstream
         exchange.upstream_name = upstream.name
+        exchange.unsafe = head.method not in SAFE
         # An upgrade is a conversation: it is begun once.
         exchange.idempotent = (
             head.method in _IDEMPOTENT or b"idempotency-key" in fields.found

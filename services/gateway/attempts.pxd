@@ -40,6 +40,7 @@ cdef class Attempts:
     cdef public long long deadline_ns
     cdef public list decisions
     cdef public str error
+    cdef public object fetch
     cdef public RequestFields fields
     cdef public bytes forwarded
     cdef public RequestHead head
@@ -61,6 +62,7 @@ cdef class Attempts:
     cdef public bytes target
     cdef public str template
     cdef public TraceIds trace
+    cdef public bint unsafe
     cdef public long long uploaded_ns
     cdef public Upstream upstream
     cdef public str upstream_name

@@ -10,6 +10,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from services.gateway.balancing.endpoint import Endpoint
+from services.gateway.caching.coherence import tenant_of
 from services.gateway.forwarding.answer_head import AnswerHead
 from services.gateway.forwarding.connection import UpstreamConnection
 from services.gateway.forwarding.pool import Pool
@@ -37,6 +38,7 @@ from shared.telemetry.terms import TERMS_HEADER
 if TYPE_CHECKING:
     from services.gateway.app import Gateway
     from services.gateway.auth.keys import Caller
+    from services.gateway.caching.fetch import Fetch
     from services.gateway.protocol.client import ClientConnection
     from services.gateway.protocol.request_head import RequestHead
     from services.gateway.resilience.upstream import Upstream
@@ -78,6 +80,7 @@ class Attempts:
         "deadline_ns",
         "decisions",
         "error",
+        "fetch",
         "fields",
         "forwarded",
         "head",
@@ -99,6 +102,7 @@ class Attempts:
         "target",
         "template",
         "trace",
+        "unsafe",
         "uploaded_ns",
         "upstream",
         "upstream_name",
@@ -131,6 +135,8 @@ class Attempts:
         self.id_line = b""
         self.trace: TraceIds
         self.kept = ""
+        self.fetch: Fetch | None = None
+        self.unsafe = False
         self.upstream: Upstream
         self.upstream_name = ""
         self.idempotent: bool
@@ -488,6 +494,9 @@ class Attempts:
         head: AnswerHead | None = None,
     ) -> None:
         """Book the end of one attempt whose answer nobody gets, or not all of it."""
+        if self.unsafe and self.upstream.coherence is not None and not self._began:
+            # What it may have done, or may still do, nobody knows.
+            self.upstream.coherence.everything_changed(tenant_of(self.caller), now_ns)
         readings = readings_of(connection, now_ns, outcome, detail, head)
         begun = self.answered
         if begun is not None and begun[12] == connection.span_id:

@@ -43,6 +43,8 @@ cdef class Exchange(Attempts):
     cdef object _expire_answer(self, long long silent_ns, long long now_ns)
     cpdef object client_left(self)
     cpdef object answer(self, object status, bytes content_type, bytes body)
+    cpdef object serve(self, long status, bytes head, bytes more, bytes content)
+    cdef object _written(self, AnswerHead head, long long now_ns)
     cdef bytes _measure_refusal(self, long long now_ns)
     cdef object _cut(self, str detail, long long now_ns)
     cpdef object client_full(self)

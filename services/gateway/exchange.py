@@ -9,6 +9,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from services.gateway.attempts import Attempts, outcome_of, readings_of
+from services.gateway.caching.rule import LARGEST_STORED
 from services.gateway.forwarding.answer_head import CHUNKED, UNTIL_CLOSE, AnswerHead
 from services.gateway.forwarding.connection import UpstreamConnection
 from services.gateway.protocol.framing import LAST_CHUNK, chunk
@@ -108,8 +109,9 @@ class Exchange(Attempts):
     # The answer
 
     def wants_whole(self, head: AnswerHead) -> bool:
-        """A short answer is told the time of all of it, and one that breaks off is no answer."""
-        return head.length <= self.upstream.plan.hold_bytes
+        """A short answer is told the time of all of it, and one that breaks off is no answer; nor can it be stored."""
+        most = self.upstream.plan.hold_bytes if self.fetch is None else LARGEST_STORED
+        return head.length <= most
 
     def informed(self, connection: UpstreamConnection, head: AnswerHead) -> None:
         if not self.head.http10 and not self._began:
@@ -119,12 +121,21 @@ class Exchange(Attempts):
         now_ns = perf_counter_ns()
         if head.status >= 500 and self._better_luck(connection, head, now_ns):
             return
+        about = b""
+        told = head
+        if self.unsafe:
+            self._written(head, now_ns)
+        elif self.fetch is not None:
+            told, body, about = self.fetch.cache.settle(self, self.fetch, head, body, now_ns)
         # Whether the rest of a request that is answered already ever comes is not known.
         client = self.client
         close = self.close or client.closing or (self.fields.body_length != 0 and client.unread)
         timing = self._measure(connection, head, now_ns)
         # First the answer: the books can wait for those microseconds, the caller need not.
-        client.transport.write(self._answer(head, timing, _CLOSE_LINE if close else b"", body))
+        self.status = told.status
+        if close:
+            about += _CLOSE_LINE
+        client.transport.write(self._answer(told, timing, about, b"" if self.is_head else body))
         self._accept(connection, head, now_ns)
         self._finish(now_ns, close)
 
@@ -180,12 +191,17 @@ class Exchange(Attempts):
         if self.client.unread:
             self.close = True  # whether the rest of the request ever comes is not known
         more = b""
+        if self.unsafe:
+            self._written(head, now_ns)
+        elif self.fetch is not None:
+            more = self.fetch.cache.passed(self.fetch)
+            self.fetch.cache.land(self.fetch)  # nobody needs to wait for what is not stored
         if head.length in (CHUNKED, UNTIL_CLOSE):
             if self.head.http10:
                 self.close = True
             else:
                 self._chunked_out = True
-                more = _CHUNKED_LINE
+                more += _CHUNKED_LINE
         if self.close or self.client.closing:
             self.close = True
             more += _CLOSE_LINE
@@ -286,6 +302,11 @@ class Exchange(Attempts):
         if self._began:
             self._cut(problem.title, now_ns)
             return
+        if problem.status >= 500 and self.fetch is not None:
+            fetch, self.fetch = self.fetch, None
+            fetch.cache.land(fetch)
+            if fetch.cache.rescue(self, fetch, now_ns):
+                return
         self.status = problem.status
         self.error = problem.code
         close = self.close or self.client.closing or self.client.unread
@@ -301,6 +322,29 @@ class Exchange(Attempts):
         timing = self._measure_refusal(now_ns)
         self.client.transport.write(self._gateway.page(self, status, content_type, body, timing, close))
         self._finish(now_ns, close)
+
+    def serve(self, status: int, head: bytes, more: bytes, content: bytes) -> None:
+        """Answer it with what is stored: status line and header lines as they were, and lines of ours about it."""
+        now_ns = perf_counter_ns()
+        self.status = status
+        client = self.client
+        close = self.close or client.closing or client.unread
+        timing = self._measure_refusal(now_ns)
+        if close:
+            more += _CLOSE_LINE
+        body = b"" if self.is_head else content
+        client.transport.write(b"".join((head, VIA_LINE, self.own_lines, timing, more, b"\r\n", body)))
+        self._finish(now_ns, close)
+
+    def look_again(self) -> None:
+        """Whoever fetched the same is through."""
+        self._gateway.resume(self)
+
+    def _written(self, head: AnswerHead, now_ns: int) -> None:
+        """Before its caller learns of it, nothing that it changed is served any more."""
+        coherence = self.upstream.coherence
+        if coherence is not None:
+            coherence.written(self, head, now_ns)
 
     def _measure_refusal(self, now_ns: int) -> bytes:
         """Where the time went of a request that we answer ourselves."""
@@ -381,6 +425,8 @@ class Exchange(Attempts):
             self.latency = None  # it was that of an answer's head
         self._give_up_place(now_ns)
         self.connection = None
+        if self.fetch is not None:
+            self.fetch.cache.land(self.fetch)
         self._gateway.finished(self)
 
     def finished(self, offset_ns: int = 0, kept: str = "") -> FinishedRequest:

@@ -4,6 +4,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
+from services.gateway.caching.http.decision import Rules
+from services.gateway.caching.http.keys import Visibility
+from services.gateway.caching.rule import CacheRule
 from services.gateway.config.values import (
     MAPPING_OR_FALSE,
     Count,
@@ -122,6 +125,35 @@ def hedging_rule(section: HedgingSection | Literal[False]) -> HedgingRule | None
     return section.rule() if section else None
 
 
+# As `caching.eviction.policies` names them; a test holds the two together.
+EvictionName = Literal["lru", "lfu", "sieve", "s3fifo", "adaptive"]
+VisibilityName = Literal["everyone", "tenant", "scopes", "principal"]
+_CACHE = CacheRule()
+
+
+class CacheSection(Section):
+    """What is kept of a route's answers."""
+
+    bytes: Annotated[int, Field(ge=1024**2, le=64 * 1024**3)] = _CACHE.bound_bytes
+    policy: EvictionName = "s3fifo"
+    visibility: VisibilityName = "scopes"
+    fresh_s: Annotated[int, Field(ge=1, le=86_400)] = _CACHE.fresh_s
+    most_waiting: Count = _CACHE.most_waiting
+    heuristics: bool = True
+    obey_requests: bool = True
+
+    def rule(self) -> CacheRule:
+        """As the cache takes it."""
+        return CacheRule(
+            bound_bytes=self.bytes,
+            policy=self.policy,
+            visibility=Visibility(self.visibility),
+            fresh_s=self.fresh_s,
+            most_waiting=self.most_waiting,
+            rules=Rules(heuristics=self.heuristics, obey_requests=self.obey_requests),
+        )
+
+
 class RouteSection(Section):
     """One entry of `routes`."""
 
@@ -139,6 +171,7 @@ class RouteSection(Section):
     priority: PriorityName = "normal"
     retries: RetriesSection | None = None
     hedging: Hedging | None = None
+    cache: CacheSection | None = None
 
     def route(self, policy: str, retry: RetryRule, hedging: HedgingRule | None) -> Route:
         """The route; the arguments are its upstream's, for where it has none of its own."""
@@ -158,6 +191,7 @@ class RouteSection(Section):
             priority=Priority[self.priority.upper()],
             retry=self.retries.rule() if self.retries else retry,
             hedging=hedging if self.hedging is None else hedging_rule(self.hedging),
+            cache=self.cache.rule() if self.cache else None,
         )
 
     def _hash_on(self, policy: str) -> HashOn | None:

@@ -35,7 +35,7 @@ class UpstreamPlan:
     """How an upstream is found, balanced and protected; `audience` is whom a token for it is meant for.
 
     `replicas` are those that the document itself lists: none where `source` finds them. Without a `limit` as
-    many requests may be under way as there are, and nobody queues.
+    many requests may be under way as there are, and nobody queues. With `changes` its services have a change feed.
     """
 
     name: str
@@ -53,6 +53,7 @@ class UpstreamPlan:
     hedging: HedgingRule | None
     budget: BudgetRule
     connections: ConnectionsRule
+    changes: bool
     hold_bytes: int
 
 
@@ -127,5 +128,6 @@ def _plan(name: str, section: UpstreamSection, folder: Path) -> UpstreamPlan:
         hedging=hedging_rule(section.hedging),
         budget=section.retry_budget.rule(),
         connections=section.connections.rule(),
+        changes=section.changes,
         hold_bytes=section.hold_bytes,
     )

@@ -279,6 +279,8 @@ class UpstreamSection(Section):
     hedging: Hedging = HedgingSection()
     retry_budget: RetryBudgetSection = RetryBudgetSection()
     connections: ConnectionsSection = ConnectionsSection()
+    # Whether its services say what answers contain and what changes (docs/adr/0014).
+    changes: bool = False
     hold_bytes: Annotated[int, Field(ge=0, le=16 * 1024**2)] = 32 * 1024
 
     def source(self, name: str, folder: Path) -> SourceRule:

@@ -9,6 +9,7 @@ from services.gateway.protocol.fields import (
     PASS,
     BadFieldError,
     LineReader,
+    read_fields,
     tokens,
     without,
 )
@@ -32,11 +33,24 @@ READER: Final = LineReader(
         b"via": False,
         b"endpoint-load-metrics": False,
         TERMS_HEADER: False,
+        # What the cache is told, and nobody else.
+        b"x-kontor-tags": False,
+        b"x-kontor-changed": False,
+        b"x-kontor-visibility": False,
     },
     dropped=HOP_BY_HOP | {b"x-request-id"},
     # What services tell the gateway is nobody else's business.
     dropped_prefixes=(b"x-kontor-",),
-    unique={TERMS_HEADER, b"etag", b"location", b"x-request-id", b"last-modified", b"link"},
+    unique={
+        TERMS_HEADER,
+        b"x-kontor-tags",
+        b"x-kontor-changed",
+        b"etag",
+        b"location",
+        b"x-request-id",
+        b"last-modified",
+        b"link",
+    },
     silent={b"connection:keep-alive"},
 )
 
@@ -75,6 +89,10 @@ class AnswerHead:
         self.via = found.get(b"via")
         self.close = close
         self.length = length
+
+    def fields(self) -> dict[bytes, bytes]:
+        """What is passed on, by lower-case name."""
+        return read_fields(self.onward.split(b"\r\n")[:-1])
 
 
 def parse_answer_head(block: bytes, is_head: bool) -> AnswerHead:

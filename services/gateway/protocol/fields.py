@@ -149,6 +149,24 @@ class LineReader:
         return name, value, self._noted[name]
 
 
+def read_fields(lines: Iterable[bytes]) -> dict[bytes, bytes]:
+    """The values in header lines as they came, `Name: value` each (RFC 9110, 5.3).
+
+    `Set-Cookie` must not be joined so; in what is asked here it only counts whether there is one.
+    """
+    fields: dict[bytes, bytes] = {}
+    for line in lines:
+        raw_name, _, raw_value = line.partition(b":")
+        name, value = raw_name.lower(), raw_value.strip(b" \t")
+        fields[name] = fields[name] + b", " + value if name in fields else value
+    return fields
+
+
+def name_of(line: bytes) -> bytes:
+    """The lower-case name of a header line."""
+    return line.partition(b":")[0].lower()
+
+
 def tokens(value: bytes) -> list[bytes]:
     """The members of a comma-separated list, in lower case, empty ones left out."""
     return [member for part in value.split(b",") if (member := part.strip(b" \t").lower())]

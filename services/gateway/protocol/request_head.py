@@ -6,6 +6,7 @@ the parser the services use; a test compares the two.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from services.gateway.protocol.fields import (
@@ -36,6 +37,19 @@ _VIA_END: Final = b"\r\nVia: " + VIA + b"\r\n"
 _LENGTH: Final = re.compile(rb"[0-9]{1,15}")
 _VERSION: Final = re.compile(rb".* HTTP/[0-9](?:\.[0-9])?")
 
+CACHE_FIELDS: Final = frozenset(
+    {
+        *(b"cache-control", b"pragma", b"range", b"if-range"),
+        *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"),
+        *(
+            b"x-http-method",
+            b"x-http-method-override",
+            b"x-method-override",
+            b"x-original-url",
+            b"x-rewrite-url",
+        ),
+    }
+)
 # The fields the gateway reads itself, and whether they are passed on as they came.
 _NOTED: Final = {
     b"host": False,
@@ -57,9 +71,11 @@ _NOTED: Final = {
     b"x-forwarded-host": False,
     b"x-kontor-timeout-ms": False,
     b"x-envoy-expected-rq-timeout-ms": False,
+    # What a cache goes by (`caching.http.decision.REQUEST_FIELDS`, which a test holds this to).
+    **dict.fromkeys(CACHE_FIELDS, True),
 }
 # Of those, what ordinary requests carry; anything else makes the head `unusual` and is looked at more closely.
-_USUAL: Final = frozenset(
+_USUAL: Final = CACHE_FIELDS | frozenset(
     {b"host", b"authorization", b"x-api-key", b"x-request-id", b"traceparent", b"idempotency-key"}
 )
 _ONCE: Final = frozenset({b"host", b"content-length", b"transfer-encoding"})
@@ -122,6 +138,11 @@ class RequestFields:
         self.expects_continue = False
         self.upgrade: bytes | None = None
         self.onward = b""
+
+    def replace(self, names: frozenset[bytes], lines: Iterable[bytes]) -> None:
+        """Pass these lines on in place of the fields of these names (lower case)."""
+        self.lines = [*without(self.lines, names), *lines]
+        self.onward = _onward(self)
 
 
 class RequestHead:

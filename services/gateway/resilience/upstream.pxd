@@ -25,6 +25,7 @@ cdef class Upstream:
     cdef public dict _balancers
     cdef public dict _hedging
     cdef public object plan
+    cdef public object coherence
     cdef public AttemptBudget budget
     cdef public ConcurrencyLimiter limiter
     cdef public OutlierDetector _detector

@@ -31,6 +31,7 @@ from services.gateway.resilience.ledger import (
 from services.gateway.resilience.retry_budget import AttemptBudget, RetryPolicy, RetryRule
 
 if TYPE_CHECKING:
+    from services.gateway.caching.coherence import Coherence
     from services.gateway.config.snapshot import UpstreamPlan
 
 log = logging.getLogger("kontor.gateway.upstream")
@@ -58,6 +59,7 @@ class Upstream:
         self._hedging: dict[HedgingRule, Hedging] = {}
         now_ns = perf_counter_ns()
         self.plan = plan
+        self.coherence: Coherence | None = None
         self.budget = AttemptBudget(plan.budget, now_ns)
         self.limiter = self._make_limiter(now_ns)
         self._detector = OutlierDetector(plan.ejection, (), now_ns, random)

@@ -14,6 +14,7 @@ from services.gateway.resilience.upstream cimport Upstream
 cdef class Destination:
     cdef public bint _rewrites
     cdef public Balancer balancer
+    cdef public object cache
     cdef public Deadlines deadlines
     cdef public bint hashes
     cdef public object hedging

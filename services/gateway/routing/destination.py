@@ -6,6 +6,7 @@ from services.gateway.resilience.deadline import DeadlineRule, Deadlines
 from services.gateway.routing.policy import Route
 
 if TYPE_CHECKING:
+    from services.gateway.caching.cache import RouteCache
     from services.gateway.protocol.request_head import RequestHead
     from services.gateway.resilience.upstream import Upstream
 
@@ -16,6 +17,7 @@ class Destination:
     __slots__ = (
         "_rewrites",
         "balancer",
+        "cache",
         "deadlines",
         "hashes",
         "hedging",
@@ -29,13 +31,14 @@ class Destination:
         "upstream",
     )
 
-    def __init__(self, route: Route, upstream: "Upstream") -> None:
+    def __init__(self, route: Route, upstream: "Upstream", cache: "RouteCache | None" = None) -> None:
         self.route = route
         self.name = route.name
         self.template = route.prefix
         self.public = route.public
         self.hashes = route.hash_on is not None
         self.upstream = upstream
+        self.cache = cache
         self.balancer = upstream.balancer(route.policy)
         self.retries = upstream.retry_policy(route.retry)
         self.hedging = upstream.hedging(route.hedging)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from services.gateway.caching.rule import CacheRule
 from services.gateway.resilience.concurrency import Priority
 from services.gateway.resilience.hedging import HedgingRule
 from services.gateway.resilience.retry_budget import RetryRule
@@ -33,7 +34,8 @@ class Route:
     as long may it fall silent afterwards; `attempt_timeout_s` bounds one attempt (`None`: nothing of its own).
     A `public` route asks for no key and vouches for nobody. `policy` is the balancing policy's name where it
     is not the upstream's, `hash_on` what consistent hashing goes by, `priority` who goes first when not all
-    can, `retry` when a failed attempt is followed by another, `hedging` when one that is late is (`None`: never).
+    can, `retry` when a failed attempt is followed by another, `hedging` when one that is late is (`None`: never),
+    `cache` what is kept of its answers (`None`: nothing).
     """
 
     name: str
@@ -50,6 +52,7 @@ class Route:
     priority: Priority = Priority.NORMAL
     retry: RetryRule = field(default_factory=RetryRule)
     hedging: HedgingRule | None = None
+    cache: CacheRule | None = None
 
     def target(self, raw_path: bytes, query: bytes) -> bytes:
         """What the upstream is asked for: the caller's own bytes but for the rewritten prefix."""

@@ -1,13 +1,17 @@
 """What our parser accepts, llhttp and h11 accept with the same meaning; what it remembers changes nothing."""
 
+import re
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.gateway.protocol.agreement import Reference, assert_agreed, assert_same_end, verdict
 from tests.gateway.protocol.heads import nearly
 from tests.gateway.protocol.memory import forget_requests
 from tests.gateway.protocol.references import by_h11, by_httptools
+
+_TAB_AROUND_CODING = re.compile(rb"(?i)transfer-encoding:(?: *\t|[^\r\n]*\t *(?:\r|$))")
 
 
 @pytest.mark.parametrize("reference", [by_httptools, by_h11])
@@ -16,6 +20,8 @@ from tests.gateway.protocol.references import by_h11, by_httptools
 def test_accepted_by_us_is_accepted_by_others_with_the_same_meaning(
     reference: Reference, block: bytes
 ) -> None:
+    # Allowed around any value, but llhttp takes it for part of this one; what is sent on is a line of our own.
+    assume(_TAB_AROUND_CODING.search(block) is None)
     assert_agreed(reference, block)
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.gateway.protocol.request_head import RequestHead, parse_request_head
+from services.gateway.caching.http.decision import REQUEST_FIELDS
+from services.gateway.protocol.request_head import CACHE_FIELDS, RequestHead, parse_request_head
 from services.gateway.request_ids import accepted
 from shared.problems import Problem
 
@@ -371,3 +372,8 @@ def test_a_line_that_is_taken_out_does_not_join_its_neighbours() -> None:
     assert refused(b"traceparent: " + TRACEPARENT, b"\tfolded") == (400, "malformed_request")
     assert refused(b"Transfer-Encoding:", b"X-Request-Id: 1", b" chunked") == (400, "malformed_request")
     assert head(b"A: 1", b"X-Request-Id: 1", b"B: 2").fields.lines == [b"A: 1", b"B: 2"]
+
+
+def test_the_fields_that_the_cache_goes_by_are_noted() -> None:
+    own = {b"authorization", b"x-api-key", b"content-length", b"transfer-encoding"}
+    assert REQUEST_FIELDS - own == CACHE_FIELDS

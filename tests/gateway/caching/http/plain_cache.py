@@ -202,7 +202,11 @@ class PlainCache:
             may_be_kept = may_be_kept and (mine or kept.meaning.varies == meaning.varies)
             if may_be_kept and wish.no_store:
                 continue  # as it was: nothing of this answer is kept
-            self.kept.remove(kept)
+            self.kept = [one for one in self.kept if one is not kept]
             if may_be_kept:
-                region = wish.region if mine else kept.region
-                self.kept.append(Kept(meaning, region if meaning.varies else None, now, meaning.age))
+                region = (wish.region if mine else kept.region) if meaning.varies else None
+                # One that did not vary until now may have become like another: one of two alike is kept.
+                self.kept = [
+                    one for one in self.kept if (one.meaning.varies, one.region) != (meaning.varies, region)
+                ]
+                self.kept.append(Kept(meaning, region, now, meaning.age))

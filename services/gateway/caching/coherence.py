@@ -1,0 +1,100 @@
+"""What becomes of an upstream's stored answers when something changes there.
+
+A service that has a change feed says with each answer which records it contains, and with each write which it
+changed, in the vocabulary of `shared.events.tags`. A change is known to every worker process of the machine before
+the writer gets its answer, by the stamps that they share; what does not pass the gateway comes by the feed.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from services.gateway.caching.http.invalidation import invalidated
+from services.gateway.caching.http.keys import resource_key
+from services.gateway.caching.stamps import Stamps, scope_of
+
+if TYPE_CHECKING:
+    from services.gateway.auth.keys import Caller
+    from services.gateway.caching.cache import RouteCache
+    from services.gateway.exchange import Exchange
+    from services.gateway.forwarding.answer_head import AnswerHead
+
+TAGS_HEADER: Final = b"x-kontor-tags"
+CHANGED_HEADER: Final = b"x-kontor-changed"
+VISIBILITY_HEADER: Final = b"x-kontor-visibility"
+TENANT_WIDE: Final = b"tenant"
+EVERYONE: Final = b"-"
+"""In place of a tenant: of what was stored for everyone."""
+_MOST_SCOPES: Final = 10_000
+SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+
+
+class Coherence:
+    """Of one upstream, in one worker process; `caches` are those of its routes."""
+
+    def __init__(self, upstream: str, stamps: Stamps) -> None:
+        self._name = upstream
+        self._scopes = {EVERYONE: scope_of(upstream) + b"/" + EVERYONE}
+        self.stamps = stamps
+        self.caches: list[RouteCache] = []
+
+    def scope(self, tenant: bytes) -> bytes:
+        """What the tags of a tenant at this upstream are in; tags are the same in all tenants and services."""
+        known = self._scopes.get(tenant)
+        if known is None:
+            if len(self._scopes) >= _MOST_SCOPES:
+                self._scopes = {EVERYONE: self._scopes[EVERYONE]}
+            known = self._scopes[tenant] = scope_of(self._name, UUID(tenant.decode("ascii")))
+        return known
+
+    def names(self, tenant: bytes, tags: Iterable[bytes]) -> list[bytes]:
+        """What the stores call the tags of a tenant."""
+        scope = self.scope(tenant)
+        return [b"%b %b" % (scope, tag) for tag in tags]
+
+    def changed(self, tenant: bytes, tags: Iterable[bytes], now_ns: int) -> None:
+        """These were changed; what was stored for everyone may have shown them as well."""
+        tags = tuple(tags)
+        for one in (tenant, EVERYONE):
+            self.stamps.stamp(self.scope(one), tags, now_ns)
+            names = self.names(one, tags)
+            for cache in self.caches:
+                cache.store.remove_tagged(names)
+
+    def everything_changed(self, tenant: bytes, now_ns: int) -> None:
+        """Nobody knows what was changed."""
+        for one in (tenant, EVERYONE):
+            self.stamps.stamp_scope(self.scope(one), now_ns)
+
+    def written(self, exchange: "Exchange", head: "AnswerHead", now_ns: int) -> None:
+        """The answer to a request that may have changed something is about to go to its caller."""
+        tenant = tenant_of(exchange.caller)
+        changed = head.found.get(CHANGED_HEADER)
+        if head.status >= 500:
+            self.everything_changed(tenant, now_ns)
+        elif changed is not None:
+            self.changed(tenant, changed.split(), now_ns)
+        else:
+            self._written_target(exchange, head, tenant, now_ns)
+
+    def _written_target(self, exchange: "Exchange", head: "AnswerHead", tenant: bytes, now_ns: int) -> None:
+        """Of a service that does not say what it changed: its own address, and those it names (RFC 9111, 4.4)."""
+        host = exchange.fields.host
+        for target in invalidated(
+            exchange.head.method,
+            head.status,
+            head.fields(),
+            scheme=b"http",
+            host=host,
+            target=exchange.head.target,
+        ):
+            for one in (tenant, EVERYONE):
+                key = resource_key(one, b"http", host, target)
+                self.stamps.stamp(self.scope(one), (key,), now_ns)
+                for cache in self.caches:
+                    cache.store.remove_prefix(key)
+
+
+def tenant_of(caller: "Caller | None") -> bytes:
+    """Of a verified caller, in hexadecimal."""
+    return caller.identity.tenant_id.hex.encode("ascii") if caller is not None else EVERYONE
