@@ -132,7 +132,13 @@ class Topology:
 
 def _routes(service: str) -> list[dict[str, Any]]:
     resources = [
-        {"name": resource.replace("/", "-"), "prefix": f"/v1/{resource}", "upstream": service}
+        {
+            "name": resource.replace("/", "-"),
+            "prefix": f"/v1/{resource}",
+            "upstream": service,
+            # Who looks at an import looks at its progress, which is another one each time.
+            **({} if resource.endswith("/imports") else {"cache": {}}),
+        }
         for resource in _RESOURCES[service]
     ]
     # The documentation is open to everybody who can reach this machine's loopback address.
@@ -154,4 +160,5 @@ def _upstream(service: str, ports: Sequence[int]) -> dict[str, Any]:
         "audience": service,
         "replicas": [{"host": HOST, "port": port} for port in ports],
         "health": {"path": "/readyz", "interval_s": 0.5},
+        "changes": True,
     }

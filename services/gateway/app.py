@@ -18,6 +18,7 @@ from services.gateway.balancing.endpoint import EndpointRegistry
 from services.gateway.balancing.policy import Replica
 from services.gateway.caching.cache import FORWARD, SERVED, WAITING, RouteCache
 from services.gateway.caching.coherence import SAFE, Coherence
+from services.gateway.caching.following import Follower
 from services.gateway.caching.stamps import Stamps
 from services.gateway.control.steering import Order, Steering
 from services.gateway.discovery.discovery import Discovery
@@ -96,6 +97,7 @@ class Gateway:
         self._steering = Steering()
         self._stamps = stamps or Stamps.private()
         self.caches: dict[str, RouteCache] = {}
+        self._followers: dict[str, Follower] = {}
         self.upstreams: dict[str, Upstream] = {}
         self.apply(snapshot, keys)
 
@@ -124,6 +126,7 @@ class Gateway:
             for route in snapshot.routes
         }
         self._forget_caches(snapshot)
+        self._forget_followers()
         self._pages: Mapping[bytes, Callable[[], pages.Page]] = {
             b"/livez": pages.livez,
             b"/readyz": partial(pages.readyz, self.upstreams),
@@ -139,6 +142,7 @@ class Gateway:
         upstream = self.upstreams[route.upstream]
         if upstream.coherence is None:
             upstream.coherence = Coherence(upstream.name, self._stamps)
+        self._follow_changes(upstream, upstream.coherence)
         known = self.caches.get(route.name)
         if known is not None and known.belongs_to(upstream.coherence):
             known.configure(route.cache, perf_counter_ns())
@@ -150,7 +154,32 @@ class Gateway:
 
     def _currency(self, upstream: Upstream) -> Callable[[int], bool] | None:
         """What tells whether every change of an upstream is known; None of one that tells of none."""
-        return None
+        if not upstream.plan.changes:
+            return None
+        follower = self._followers.get(upstream.name)
+        # Without a key to sign with nobody lets us follow, and nothing that is stored may be used.
+        return follower.current if follower is not None else _never
+
+    def _follow_changes(self, upstream: Upstream, coherence: Coherence) -> None:
+        """Begin to follow the changes of an upstream that tells of them, unless that is done already."""
+        if not upstream.plan.changes or self._signer is None or upstream.name in self._followers:
+            return
+        follower = Follower(
+            upstream.name, upstream.plan.audience, upstream.healthy_addresses, self._signer, coherence
+        )
+        self._followers[upstream.name] = follower
+        if self._started:
+            follower.start()
+
+    def _forget_followers(self) -> None:
+        """Of upstreams that are gone, or whose changes nobody asks for any more."""
+        followed = {
+            name
+            for name, upstream in self.upstreams.items()
+            if upstream.plan.changes and upstream.coherence is not None and upstream.coherence.caches
+        }
+        for name in self._followers.keys() - followed:
+            self._followers.pop(name).close()
 
     def _forget_caches(self, snapshot: config.Snapshot) -> None:
         """Of routes that have none any more."""
@@ -473,6 +502,8 @@ class Gateway:
         self._started = True
         log.info("the data path is %s", accelerator.form())
         self._prober.start()
+        for follower in self._followers.values():
+            follower.start()
         self._follow_replicas()
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -499,6 +530,8 @@ class Gateway:
         for client in list(self._clients):
             client.transport.abort()
         self._sweeper.cancel()
+        for follower in self._followers.values():
+            await follower.stop()
         await self._discovery.stop()
         await self._prober.stop()
         for upstream in self.upstreams.values():
@@ -524,3 +557,8 @@ class Gateway:
                 self._identities.clear()
                 for client in list(self._clients):
                     client.sweep(now_ns)
+
+
+def _never(now_ns: int) -> bool:
+    """Of changes that nobody can follow."""
+    return False

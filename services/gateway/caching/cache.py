@@ -386,7 +386,8 @@ class RouteCache:
     def _answer_fields(self, head: AnswerHead) -> dict[bytes, bytes]:
         fields = head.fields()
         if TAGS_HEADER in head.found and _OUR_TARGET not in fields:
-            fields[_OUR_TARGET] = b"max-age=%d" % self.rule.fresh_s
+            # Public within the audience: the key holds who may see it, and it goes with the first change.
+            fields[_OUR_TARGET] = b"public, max-age=%d" % self.rule.fresh_s
         return fields
 
     def _note_unstorable(self, key: bytes, now_ns: int) -> None:

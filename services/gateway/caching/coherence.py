@@ -61,6 +61,16 @@ class Coherence:
             for cache in self.caches:
                 cache.store.remove_tagged(names)
 
+    def stamp(self, scope: bytes, tags: Iterable[bytes], now_ns: int) -> None:
+        """These were changed in a tenant's scope, says the feed."""
+        tags = tuple(tags)
+        self.stamps.stamp(scope, tags, now_ns)
+        self.stamps.stamp(self._scopes[EVERYONE], tags, now_ns)
+
+    def stamp_scope(self, scope: bytes, now_ns: int) -> None:
+        """Anything may have been changed in a scope, says the feed."""
+        self.stamps.stamp_scope(scope, now_ns)
+
     def everything_changed(self, tenant: bytes, now_ns: int) -> None:
         """Nobody knows what was changed."""
         for one in (tenant, EVERYONE):

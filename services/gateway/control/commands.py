@@ -152,7 +152,7 @@ class Commands:
         except (SettingsError, DocumentError, OSError, ValueError) as error:
             raise RefusedError(str(error)) from error
         self._stamps = Stamps.open(self._stamps_descriptor, row)
-        self._gateway = Gateway(snapshot, keys, signer, telemetry)
+        self._gateway = Gateway(snapshot, keys, signer, telemetry, self._stamps)
         self._metrics = metrics = self._gateway.metrics
         for order in orders:
             self._gateway.steer(Order(**order))

@@ -157,6 +157,10 @@ class Upstream:
         """Whether any replica is healthy."""
         return any(health.healthy for health in self.health.values())
 
+    def healthy_addresses(self) -> list[str]:
+        """The replicas that can be asked, as `host:port`."""
+        return [one.replica.address for one in self._endpoints if self.health[one].healthy]
+
     def find(self, address: str) -> Endpoint | None:
         """The replica at `host:port`."""
         return next((one for one in self._endpoints if one.replica.address == address), None)
