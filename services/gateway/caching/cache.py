@@ -5,13 +5,16 @@ What may be stored and used, and why, is decided in `caching.http`; where it lie
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from http import HTTPStatus
 from sys import getsizeof
 from time import time
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from services.gateway.caching.coherence import (
+    EVERYONE,
     TAGS_HEADER,
     TENANT_WIDE,
     VISIBILITY_HEADER,
@@ -23,7 +26,14 @@ from services.gateway.caching.http.conditions import PRECONDITIONS, present, pre
 from services.gateway.caching.http.decision import on_answer, on_error, on_not_modified, on_request
 from services.gateway.caching.http.fields import Fields, name_of, read_fields
 from services.gateway.caching.http.freshness import Times
-from services.gateway.caching.http.keys import Audience, add_variant, primary_key, resource_key
+from services.gateway.caching.http.keys import (
+    Audience,
+    Visibility,
+    add_variant,
+    primary_key,
+    read_key,
+    resource_key,
+)
 from services.gateway.caching.http.outcomes import (
     SERVE,
     SERVE_STALE,
@@ -37,12 +47,15 @@ from services.gateway.caching.http.outcomes import (
 from services.gateway.caching.http.stored import StoredAnswer, StorePlan
 from services.gateway.caching.http.structured import TARGETS
 from services.gateway.caching.rule import CacheRule
-from services.gateway.caching.store import Store
+from services.gateway.caching.store import Entry, Store
 from services.gateway.forwarding.answer_head import AnswerHead
 from shared.problems import Problem
+from shared.telemetry.redaction import plain_url
 
 if TYPE_CHECKING:
     from services.gateway.exchange import Exchange
+    from services.gateway.protocol.request_head import RequestHead
+    from shared.identity import Identity
 
 _METHODS: Final = frozenset({b"GET", b"HEAD"})
 _STATUS: Final = CacheStatus("kontor")
@@ -58,6 +71,31 @@ _STALE_KEPT_NS: Final = 600_000_000_000
 _UNSTORABLE_NS: Final = 2_000_000_000
 """For so long nobody waits for an answer of a kind that could not be stored."""
 _MOST_UNSTORABLE: Final = 10_000
+
+
+# What became of a request, as counters, traces and `explain` call it.
+HIT: Final = "hit"
+MISS: Final = "miss"
+STALE: Final = "stale"
+COLLAPSED: Final = "collapsed"
+BYPASS: Final = "bypass"
+OUTCOMES: Final = (HIT, MISS, STALE, COLLAPSED, BYPASS)
+_OUTCOMES_FORWARDED: Final = {
+    Forwarded.STALE: STALE,
+    None: STALE,  # it may be used while it is validated
+    Forwarded.BYPASS: BYPASS,
+    Forwarded.REQUEST: BYPASS,
+}
+_HAS_BODY: Final = "The request has a body or an upgrade, which no key holds."
+_OTHER_METHOD: Final = "Only GET and HEAD are answered from the cache."
+_WAITED: Final = "Another request fetched the same."
+_WOULD_WAIT: Final = "Another request fetches the same: this one would wait for it."
+_NOT_CURRENT: Final = (
+    "Nothing stored is used at the moment: it is not certain that all changes at the upstream are known here."
+)
+_CHANGED: Final = "Something that the stored answer shows was changed since."
+_NOBODY: Final = "Who asks decides what may be answered: give a key to try."
+_NOT_STORED_LAST: Final = " Its last answer could not be stored."
 
 
 class Taken(Enum):
@@ -134,7 +172,7 @@ class RouteCache:
         self._current = current
         self._flights: dict[bytes, Flight] = {}
         self._unstorable: dict[bytes, int] = {}
-        self.collapsed = 0
+        self.requests = dict.fromkeys(OUTCOMES, 0)
         self.refused: dict[str, int] = {}
 
     def configure(self, rule: CacheRule, now_ns: int) -> None:
@@ -161,7 +199,10 @@ class RouteCache:
     def take(self, exchange: "Exchange", now_ns: int) -> Taken:
         """Answer it from what is stored, let it wait for another that fetches the same, or let it go forward."""
         head, fields = exchange.head, exchange.fields
-        if head.method not in _METHODS or fields.body_length or fields.upgrade is not None:
+        if head.method not in _METHODS:
+            return FORWARD
+        if fields.body_length or fields.upgrade is not None:
+            self._count(exchange, BYPASS, _HAS_BODY, now_ns)
             return FORWARD
         identity = exchange.caller.identity if exchange.caller is not None else None
         audience = Audience(self.rule.visibility, identity)
@@ -173,9 +214,10 @@ class RouteCache:
         decision = on_request(head.method, request, variants, now_ns, self.rule.rules)
         stored = decision.stored
         if resource is not None and stored is not None and decision.action is SERVE:
-            self._serve(exchange, stored, decision.presentation, resource.bodies[stored], now_ns)
+            self._serve(exchange, stored, decision, resource.bodies[stored], now_ns)
             return SERVED
         if decision.action is UNAVAILABLE:
+            self._count(exchange, MISS, decision.reason, now_ns)
             exchange.own_lines += _line(_STATUS.unasked(detail="only-if-cached"))
             exchange.refuse(Problem(504, "not_cached", "Gateway timeout", decision.reason))
             return SERVED
@@ -200,16 +242,20 @@ class RouteCache:
         self,
         exchange: "Exchange",
         stored: StoredAnswer,
-        presentation: Presentation,
+        decision: Decision,
         body: Body,
         now_ns: int,
     ) -> None:
         if exchange.fetch is not None:
-            self.collapsed += 1
+            self._count(exchange, COLLAPSED, _WAITED, now_ns)
             member = _STATUS.forwarded(Forwarded.MISS, collapsed=True)
         else:
+            self.requests[HIT] += 1
+            if exchange.kept:
+                _note(exchange, HIT, decision.reason, now_ns)
             member = _STATUS.hit(stored.ttl_s(now_ns))
         lines = b"age: %d\r\ncache-status: %b\r\n" % (stored.age_s(now_ns), member)
+        presentation = decision.presentation
         if presentation is WHOLE:
             exchange.serve(stored.status, body.head, lines, body.content)
             return
@@ -243,7 +289,14 @@ class RouteCache:
                 return WAITING
         fetch.began = self.store.begin()
         fetch.asked_ns = now_ns
+        self._count(exchange, _OUTCOMES_FORWARDED.get(decision.forwarded, MISS), decision.reason, now_ns)
         return FORWARD
+
+    def _count(self, exchange: "Exchange", outcome: str, reason: str, now_ns: int) -> None:
+        """What became of a request, once it is certain; its trace tells of it, if that is kept."""
+        self.requests[outcome] += 1
+        if exchange.kept:
+            _note(exchange, outcome, reason, now_ns)
 
     # When an answer has come, or none
 
@@ -262,6 +315,8 @@ class RouteCache:
         if refusal:
             self._note_unstorable(fetch.key, now_ns)
             self.refused[refusal] = self.refused.get(refusal, 0) + 1
+            if exchange.kept:
+                _note(exchange, "not_stored", refusal, now_ns)
         member = _STATUS.forwarded(
             decision.forwarded or Forwarded.MISS,
             stored=not refusal,
@@ -315,6 +370,8 @@ class RouteCache:
         decision = on_error(exchange.head.method, fetch.request, stored, status, now_ns, self.rule.rules)
         if decision.action is not SERVE_STALE:
             return None
+        if exchange.kept:
+            _note(exchange, "stale_if_error", decision.reason, now_ns)
         member = _STATUS.hit(stored.ttl_s(now_ns), detail="stale-if-error")
         content = fetch.resource.bodies[stored].content
         return self._told(stored, decision.presentation, content, _line(member), now_ns)
@@ -406,18 +463,109 @@ class RouteCache:
             if not follower.over:
                 follower.look_again()
 
+    # What operators may change
+
+    def change_policy(self, name: str) -> None:
+        """Evict by another policy until the next `configure`; nothing is dropped. Raises `ValueError`."""
+        self.store.change_policy(name)
+        self.rule = replace(self.rule, policy=name)
+
+    def purge(self, target: bytes, *, prefix: bool, tenant: bytes | None = None) -> int:
+        """Drop what is stored of a target, or of all that begin with it; how many answers' keys. O(all entries).
+
+        Of one tenant (in hexadecimal, or `EVERYONE`) or of all. What is being fetched is not stored either.
+        """
+
+        def wanted(key: bytes) -> bool:
+            found = read_key(key)
+            fits = found.target.startswith(target) if prefix else found.target == target
+            return fits and tenant in (None, found.tenant)
+
+        return self.store.remove_where(wanted)
+
     # What it tells of itself
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, now_ns: int) -> dict[str, Any]:
         """The state as JSON, for the admin API."""
         return {
             **self.store.describe(),
             "name": self.name,
             "visibility": self.rule.visibility.value,
-            "collapsed": self.collapsed,
+            "current": self._current is None or self._current(now_ns),
+            "requests": dict(self.requests),
             "not_stored": dict(self.refused),
             "in_flight": len(self._flights),
         }
+
+    def top(self, count: int, now_ns: int) -> list[dict[str, Any]]:
+        """The most used of what is stored, as JSON: of identities nothing but tenants. O(entries)."""
+        return [self._shown(entry, now_ns) for entry in self.store.top(count)]
+
+    def explain(self, head: "RequestHead", identity: "Identity | None", now_ns: int) -> dict[str, Any]:
+        """What would become of a request and why, as JSON (`admin.cache_schemas.Caching`). Changes nothing.
+
+        Without an `identity`, where one is needed, nobody can tell.
+        """
+        fields = head.fields
+        if head.method not in _METHODS:
+            return {"outcome": BYPASS, "reason": _OTHER_METHOD}
+        if fields.body_length or fields.upgrade is not None:
+            return {"outcome": BYPASS, "reason": _HAS_BODY}
+        if identity is None and self.rule.visibility is not Visibility.EVERYONE:
+            return {"outcome": "unknown", "reason": _NOBODY}
+        key = primary_key(Audience(self.rule.visibility, identity), b"http", fields.host, head.target)
+        entry = self.store.peek(key, now_ns)
+        doubt = self._doubt(entry.value, now_ns) if entry is not None else ""
+        variants = entry.value.variants if entry is not None and not doubt else ()
+        request = read_fields(fields.lines) | fields.found
+        decision = on_request(head.method, request, variants, now_ns, self.rule.rules)
+        return {
+            **self._expected(head.method, key, decision, doubt, now_ns),
+            "stored": None if entry is None else self._shown(entry, now_ns),
+        }
+
+    def _expected(
+        self, method: bytes, key: bytes, decision: Decision, doubt: str, now_ns: int
+    ) -> dict[str, Any]:
+        if decision.action is SERVE:
+            return {"outcome": HIT, "reason": decision.reason}
+        if decision.action is UNAVAILABLE:
+            return {"outcome": "unavailable", "reason": decision.reason}
+        if decision.forwarded not in _ALONE and method == b"GET" and key in self._flights:
+            return {"outcome": COLLAPSED, "reason": _WOULD_WAIT}
+        reason = doubt or decision.reason
+        if now_ns < self._unstorable.get(key, 0):
+            reason += _NOT_STORED_LAST
+        return {"outcome": _OUTCOMES_FORWARDED.get(decision.forwarded, MISS), "reason": reason}
+
+    def _doubt(self, resource: Resource, now_ns: int) -> str:
+        """Why nothing that is stored may be used, if so."""
+        if self._current is not None and not self._current(now_ns):
+            return _NOT_CURRENT
+        changed_since = self._coherence.stamps.changed_since
+        if any(changed_since(body.slots, body.asked_ns) for body in resource.bodies.values()):
+            return _CHANGED
+        return ""
+
+    def _shown(self, entry: Entry[Resource], now_ns: int) -> dict[str, Any]:
+        key, resource = read_key(entry.key), entry.value
+        latest = resource.variants[0]
+        return {
+            "tenant_id": None if key.tenant == EVERYONE else str(UUID(key.tenant.decode("ascii"))),
+            "url": plain_url(key.url.decode("latin-1")),
+            "visibility": key.visibility.value,
+            "hits": entry.hits,
+            "bytes": entry.size,
+            "variants": len(resource.variants),
+            "age_s": latest.age_s(now_ns),
+            "ttl_s": latest.ttl_s(now_ns),
+            "tags": sorted({tag.decode("latin-1") for body in resource.bodies.values() for tag in body.tags}),
+        }
+
+
+def _note(exchange: "Exchange", outcome: str, reason: str, now_ns: int) -> None:
+    """For the request's trace."""
+    exchange._decided(("cache", now_ns, {"crm.cache.outcome": outcome, "crm.cache.reason": reason}))
 
 
 def _kept_until(stored: StoredAnswer) -> int:

@@ -4,7 +4,7 @@ All times are nanoseconds of one monotonic clock, and parameters. Not thread-saf
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from heapq import nlargest
 from sys import getsizeof
@@ -213,13 +213,15 @@ class Store(Generic[V]):
 
     def remove_prefix(self, prefix: bytes) -> int:
         """Invalidate all keys that begin with `prefix`, and whatever is being fetched; how many. O(all entries)."""
+        return self.remove_where(lambda key: key.startswith(prefix))
+
+    def remove_where(self, wanted: Callable[[bytes], bool]) -> int:
+        """Invalidate all keys that are `wanted`, and whatever is being fetched; how many. O(all entries)."""
         self._epoch += 1
         self._purged = self._forgotten = self._epoch
         self._invalidated.clear()
         self._invalidated_bytes = 0
-        return sum(
-            map(self._invalidate, [entry for key, entry in self._entries.items() if key.startswith(prefix)])
-        )
+        return sum(map(self._invalidate, [entry for key, entry in self._entries.items() if wanted(key)]))
 
     def clear(self) -> int:
         """Invalidate everything; how many entries that were."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from services.gateway.caching.http.fields import Fields
 from services.gateway.protocol.fields import TOKEN, tokens
@@ -86,6 +86,28 @@ def primary_key(audience: Audience, scheme: bytes, host: bytes, target: bytes) -
     """The key of a GET, and of the HEAD that its answer also answers (RFC 9111, 2)."""
     authority = _authority(scheme, host)
     return b"%b\n%b://%b%b\n%b" % (audience.tenant, scheme, authority, target, audience.who)
+
+
+class Key(NamedTuple):
+    """What a primary key was made of, without who exactly it is for."""
+
+    tenant: bytes
+    url: bytes
+    target: bytes
+    visibility: Visibility
+
+
+def read_key(key: bytes) -> Key:
+    """Of a key that `primary_key` has made."""
+    tenant, url, who = key.split(b"\n", 2)
+    target = url[url.index(b"/", url.index(b"://") + 3) :]
+    return Key(tenant, url, target, _visibility(tenant, who))
+
+
+def _visibility(tenant: bytes, who: bytes) -> Visibility:
+    if who == b"*":
+        return Visibility.EVERYONE if tenant == b"-" else Visibility.TENANT
+    return Visibility.SCOPES if who.startswith(b"s") else Visibility.PRINCIPAL
 
 
 def _authority(scheme: bytes, host: bytes) -> bytes:

@@ -15,6 +15,7 @@ from services.gateway.caching.http.keys import (
     normalise,
     parse_vary,
     primary_key,
+    read_key,
     resource_key,
     select,
     selecting,
@@ -240,3 +241,11 @@ def test_4_1_whatever_is_selected_was_stored_for_the_same_values(
     assert selecting(names, read_fields(lines(origin[id(found)]))) == selecting(
         names, read_fields(lines(asked))
     )
+
+
+@pytest.mark.parametrize("visibility", list(Visibility))
+def test_a_key_can_be_read_but_for_who_it_is_for(visibility: Visibility) -> None:
+    identity = Identity(UUID(int=1), "ann\n", frozenset({"a,\n", "b"}))
+    audience = Audience(visibility, None if visibility is Visibility.EVERYONE else identity)
+    key = primary_key(audience, b"http", b"A:80", b"/x/y?z=//1")
+    assert read_key(key) == (audience.tenant, b"http://a/x/y?z=//1", b"/x/y?z=//1", visibility)
