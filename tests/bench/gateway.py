@@ -98,7 +98,7 @@ async def main() -> None:
     """Start everyone, then let them take turns case by case."""
     options = read_options()
     asyncio.get_running_loop().add_signal_handler(
-        signal.SIGTERM, _task().cancel
+        signal.SIGTERM, this_task().cancel
     )  # so that everyone is stopped
     nginx, wrk = find_nginx(), find_wrk()
     if nginx is None or wrk is None:
@@ -110,7 +110,8 @@ async def main() -> None:
         replicas = stack.enter_context(upstream(folder, nginx, cores.upstream))
         around = Surroundings(folder, replicas, make_keys(folder), cores)
         (folder / "keys.txt").write_text("\n".join(around.keys))
-        started = {name: stack.enter_context(starter(around)) for name, starter in _present(options).items()}
+        starters = present(find_starters(options.envoy), options.only)
+        started = {name: stack.enter_context(starter(around)) for name, starter in starters.items()}
         figures: dict[str, float] = {}
         for case, connections in options.plan:
             contest = Contest(around, started, wrk, case, connections, options.seconds)
@@ -118,20 +119,22 @@ async def main() -> None:
     harness.finish("gateway", figures)
 
 
-def _task() -> asyncio.Task[object]:
+def this_task() -> asyncio.Task[object]:
+    """The one that runs."""
     task = asyncio.current_task()
     assert task is not None
     return task
 
 
-def _present(options: Options) -> dict[str, Starter]:
-    present = {}
-    for name, starter in find_starters(options.envoy).items():
-        if name in options.only and starter is None:
+def present(starters: Mapping[str, Starter | None], only: frozenset[str]) -> dict[str, Starter]:
+    """Those that shall take part and can."""
+    found = {}
+    for name, starter in starters.items():
+        if name in only and starter is None:
             print(f"{name} is not on this machine and is left out.")
-        elif name in options.only and starter is not None:
-            present[name] = starter
-    return present
+        elif name in only and starter is not None:
+            found[name] = starter
+    return found
 
 
 class Contest:
@@ -145,25 +148,27 @@ class Contest:
         case: Case,
         connections: int,
         seconds: int,
+        kind: str = "proxy",
     ) -> None:
+        self._title = f"{kind}_{case.name}_c{connections}"
         self._around = around
         self._wrk = wrk
         self._case = case
         self._connections = connections
         self._seconds = seconds
         self._candidates = [
-            Candidate(name, partial(self._turn, name, candidate)) for name, candidate in started.items()
+            Candidate(name, partial(self.turn, name, candidate)) for name, candidate in started.items()
         ]
 
     async def run(self, rounds: int) -> dict[str, float]:
         """Print the table; return the figures."""
         await harness.interleave(self._candidates, rounds)
-        title = f"proxy_{self._case.name}_c{self._connections}"
-        print(f"\n{title}")
+        print(f"\n{self._title}")
         _print_table(self._candidates)
-        return _figures(title, self._candidates)
+        return _figures(self._title, self._candidates)
 
-    async def _turn(self, name: str, candidate: Running) -> Turn:
+    async def turn(self, name: str, candidate: Running) -> Turn:
+        """One turn of one candidate. Raises RuntimeError when any answer was not good."""
         before = cpu_time(candidate.process)
         try:
             outcome = await put_load(

@@ -1,8 +1,8 @@
--- The requests of one turn: 24,576 that all differ (8,192 targets; each comes back with another caller, other
--- headers, other ids), made before the first is sent. Arguments: KEYS_FILE CASE, see load.py.
+-- The requests of one turn, which all differ (each target comes back twice with another caller, other headers, other
+-- ids), made before the first is sent. Arguments: KEYS_FILE CASE TARGETS, see load.py.
 
-local TARGETS, ROUNDS = 8192, 3
-local requests, position = {}, 0
+local ROUNDS = 3
+local requests, count, position = {}, 0, 0
 
 local function hex(digits)
   local parts = {}
@@ -94,16 +94,17 @@ function init(args)
   math.randomseed(20261121)
   local keys = {}
   for key in io.lines(args[1]) do table.insert(keys, key) end
-  local case, targets = args[2], {}
-  for n = 1, TARGETS do targets[n] = TARGET_OF[case]() end
-  for n = 0, TARGETS * ROUNDS - 1 do
+  local case, number, targets = args[2], tonumber(args[3]), {}
+  count = number * ROUNDS
+  for n = 1, number do targets[n] = TARGET_OF[case]() end
+  for n = 0, count - 1 do
     local body = case == "post1k" and json_of_1k() or nil
-    requests[n] = request_of(targets[n % TARGETS + 1], keys[math.random(#keys)], body)
+    requests[n] = request_of(targets[n % number + 1], keys[math.random(#keys)], body)
   end
 end
 
 function request()
-  position = (position + 1) % (TARGETS * ROUNDS)
+  position = (position + 1) % count
   return requests[position]
 end
 

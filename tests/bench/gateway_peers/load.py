@@ -17,6 +17,7 @@ class Case:
 
     name: str
     answer_bytes: int
+    targets: int = 8192
 
 
 CASES = {case.name: case for case in (Case("1k", 1000), Case("64k", 65_536), Case("post1k", 1000))}
@@ -44,7 +45,7 @@ async def put_load(
     command = [
         *(wrk, "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"),
         *("--timeout", f"{_PATIENCE_S}s", "--script", str(HERE / "load.lua"), f"http://127.0.0.1:{port}"),
-        *("--", str(keys_file), case.name),
+        *("--", str(keys_file), case.name, str(case.targets)),
     ]
     process = await asyncio.create_subprocess_exec(
         *on_core(core, command), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +71,19 @@ def make_keys(folder: Path) -> tuple[str, ...]:
 @contextmanager
 def ours(around: Surroundings) -> Iterator[Running]:
     """Our gateway with everything on: keys, rate limit, ids, trace context, access log, health checks."""
+    with our_gateway(around) as running_gateway:
+        yield running_gateway
+
+
+@contextmanager
+def our_gateway(around: Surroundings, **of_each_route: object) -> Iterator[Running]:
+    """The same with something more said of its routes."""
     port, folder, log = harness.free_port(), around.folder, around.folder / "ours.log"
     private = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     (folder / "identity.pem").write_bytes(private)
-    (folder / "gateway.yaml").write_text(json.dumps(_our_document(around.replicas)))
+    (folder / "gateway.yaml").write_text(json.dumps(_our_document(around.replicas, of_each_route)))
     environment = {
         "GATEWAY_PORT": str(port),
         "GATEWAY_CONFIG_FILE": str(folder / "gateway.yaml"),
@@ -93,13 +100,14 @@ def ours(around: Surroundings) -> Iterator[Running]:
         yield Running(port, process, log)
 
 
-def _our_document(replicas: tuple[int, int]) -> dict[str, object]:
+def _our_document(replicas: tuple[int, int], of_each_route: Mapping[str, object]) -> dict[str, object]:
     return {
         "workers": 1,  # as the peers
         # Counted on each request, refused never.
         "rate_limit": {"per_second": 1_000_000, "burst": 1_000_000},
         "routes": [
-            {"name": prefix, "prefix": f"/v1/{prefix}", "upstream": "replicas"} for prefix in _PREFIXES
+            {"name": prefix, "prefix": f"/v1/{prefix}", "upstream": "replicas", **of_each_route}
+            for prefix in _PREFIXES
         ],
         "upstreams": {"replicas": {"replicas": [{"host": "127.0.0.1", "port": port} for port in replicas]}},
     }
@@ -127,7 +135,7 @@ def textbook(around: Surroundings) -> Iterator[Running]:
 class Peer:
     """A program that takes a config file; `command` makes the command line of the program and the file.
 
-    `ring`: its log is a file of one size, written round and round.
+    `ring`: its log is a file of one size, written round and round. `caches` declares a cache, `cached` has it used.
     """
 
     name: str
@@ -135,13 +143,23 @@ class Peer:
     program: str
     command: Callable[[str, Path], list[str]]
     ring: bool = False
+    caches: str = ""
+    cached: str = ""
 
     @contextmanager
     def __call__(self, around: Surroundings) -> Iterator[Running]:
         port, (first, second) = harness.free_port(), around.replicas
         log = around.folder / f"{self.name}.log"
         config = write_config(
-            self.template, around.folder, port=port, first=first, second=second, log=log, **owner()
+            self.template,
+            around.folder,
+            port=port,
+            first=first,
+            second=second,
+            log=log,
+            caches=self.caches,
+            cached=self.cached,
+            **owner(),
         )
         with running(
             self.command(self.program, config),
@@ -154,22 +172,24 @@ class Peer:
 
 def find_starters(envoy: str | None = None) -> dict[str, Starter | None]:
     """Every candidate by name, None where its program is not on this machine."""
-    nginx, haproxy = find_nginx(), _find("haproxy")
-    envoy = _find(envoy or os.environ.get("ENVOY") or "envoy")
+    nginx, haproxy = find_nginx(), find_program("haproxy")
+    envoy = find_program(envoy or os.environ.get("ENVOY") or "envoy")
     return {
         "ours": ours,
         "nginx": Peer("nginx", "nginx.conf", nginx, nginx_command) if nginx else None,
-        "haproxy": Peer("haproxy", "haproxy.cfg", haproxy, _haproxy_command, ring=True) if haproxy else None,
+        "haproxy": Peer("haproxy", "haproxy.cfg", haproxy, haproxy_command, ring=True) if haproxy else None,
         "envoy": Peer("envoy", "envoy.yaml", envoy, _envoy_command) if envoy else None,
         "fastapi_httpx": textbook,
     }
 
 
-def _find(program: str) -> str | None:
+def find_program(program: str) -> str | None:
+    """Debian keeps servers where only root looks."""
     return shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
 
 
-def _haproxy_command(program: str, config: Path) -> list[str]:
+def haproxy_command(program: str, config: Path) -> list[str]:
+    """An HAProxy in the foreground."""
     return [program, "-db", "-q", "-f", str(config)]
 
 
