@@ -115,6 +115,7 @@ class Gateway:
         self._open_to_all = snapshot.auth == "none"
         for name in self.upstreams.keys() - snapshot.upstreams.keys():
             self.upstreams.pop(name).close()
+        self._forget_followers(snapshot)
         for name, plan in snapshot.upstreams.items():
             if name in self.upstreams:
                 self.upstreams[name].configure(plan)
@@ -126,7 +127,6 @@ class Gateway:
             for route in snapshot.routes
         }
         self._forget_caches(snapshot)
-        self._forget_followers()
         self._pages: Mapping[bytes, Callable[[], pages.Page]] = {
             b"/livez": pages.livez,
             b"/readyz": partial(pages.readyz, self.upstreams),
@@ -145,8 +145,10 @@ class Gateway:
         self._follow_changes(upstream, upstream.coherence)
         known = self.caches.get(route.name)
         if known is not None and known.belongs_to(upstream.coherence):
-            known.configure(route.cache, perf_counter_ns())
+            known.configure(route.cache, self._currency(upstream), perf_counter_ns())
             return known
+        if known is not None:
+            known.retire()
         cache = RouteCache(route.name, route.cache, upstream.coherence, self._currency(upstream))
         self.caches[route.name] = cache
         upstream.coherence.caches.append(cache)
@@ -171,15 +173,13 @@ class Gateway:
         if self._started:
             follower.start()
 
-    def _forget_followers(self) -> None:
-        """Of upstreams that are gone, or whose changes nobody asks for any more."""
-        followed = {
-            name
-            for name, upstream in self.upstreams.items()
-            if upstream.plan.changes and upstream.coherence is not None and upstream.coherence.caches
-        }
-        for name in self._followers.keys() - followed:
-            self._followers.pop(name).close()
+    def _forget_followers(self, snapshot: config.Snapshot) -> None:
+        """Of upstreams that are gone, tell of no changes any more, or have another audience."""
+        for name, follower in list(self._followers.items()):
+            plan = snapshot.upstreams.get(name)
+            if plan is None or not plan.changes or plan.audience != follower.audience:
+                del self._followers[name]
+                follower.close()
 
     def _forget_caches(self, snapshot: config.Snapshot) -> None:
         """Of routes that have none any more."""
@@ -483,6 +483,10 @@ class Gateway:
                 name: {**upstream.describe(now_ns), "mistakes": upstream.ledger.check(attempts[upstream])}
                 for name, upstream in self.upstreams.items()
             },
+            "caches": {
+                name: {**cache.describe(now_ns), "prefix": self._destinations[name].template}
+                for name, cache in self.caches.items()
+            },
         }
 
     def explain(self, question: Question) -> dict[str, object]:
@@ -557,6 +561,9 @@ class Gateway:
                 self._identities.clear()
                 for client in list(self._clients):
                     client.sweep(now_ns)
+                self._stamps.catch_up()
+                for cache in self.caches.values():
+                    cache.store.sweep(now_ns)
 
 
 def _never(now_ns: int) -> bool:

@@ -78,6 +78,8 @@ class DryRun:
         self._limit(story, caller, question.client)
         upstream = destination.upstream
         story["upstream"] = upstream.name
+        if _answered_from_cache(story, destination, head, caller, now_ns):
+            return
         story["target"] = destination.target(head).decode("ascii")
         story["deadline"] = _deadline(destination, head, now_ns)
         story["retries"] = _retries(destination, now_ns)
@@ -135,6 +137,26 @@ def _route_of(destination: "Destination") -> dict[str, Any]:
         "rewrite": route.rewrite,
         "priority": route.priority.name.lower(),
     }
+
+
+def _answered_from_cache(
+    story: dict[str, Any],
+    destination: "Destination",
+    head: RequestHead,
+    caller: "Caller | None",
+    now_ns: int,
+) -> bool:
+    """Whether nobody would be asked."""
+    if destination.cache is None:
+        return False
+    identity = caller.identity if caller is not None else None
+    story["cache"] = told = destination.cache.explain(head, identity, now_ns)
+    if told["outcome"] == "unavailable":
+        raise Problem(504, "not_cached", "Gateway timeout", told["reason"])
+    if told["outcome"] == "hit":
+        story |= {"outcome": "cached", "reason": told["reason"]}
+        return True
+    return False
 
 
 def _deadline(destination: "Destination", head: RequestHead, now_ns: int) -> dict[str, Any]:

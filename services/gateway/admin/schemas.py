@@ -198,17 +198,43 @@ class Balancing(Answer):
     excluded: list[Exclusion]
 
 
+class Stored(Answer):
+    """What a cache holds under one key. Of whom it is for, the tenant alone is told, and of queries only names."""
+
+    tenant_id: str | None
+    url: str
+    visibility: Literal["everyone", "tenant", "scopes", "principal"]
+    hits: int
+    bytes: int
+    variants: int = Field(description="Answers, which differ by what `Vary` names.")
+    age_s: int = Field(description="Of the latest.")
+    ttl_s: int = Field(description="For so long it is fresh; negative when it is stale.")
+    tags: list[str]
+
+
+class Caching(Answer):
+    """What the route's cache would do: answer it (`hit`), have it wait for another (`collapsed`), or let it go on.
+
+    `unknown`: that depends on who asks. `stored` may be there and not do; `reason` says why.
+    """
+
+    outcome: Literal["hit", "miss", "stale", "collapsed", "bypass", "unavailable", "unknown"]
+    reason: str
+    stored: Stored | None = None
+
+
 class Explanation(Answer):
     """What would become of a request, in one worker; parts that it would not come to are absent."""
 
     worker: int
-    outcome: Literal["forwarded", "queued", "own_page", "refused"]
+    outcome: Literal["forwarded", "queued", "cached", "own_page", "refused"]
     reason: str
     problem: dict[str, Any] | None = None
     route: dict[str, Any] | None = None
     auth: dict[str, Any] | None = None
     rate_limit: dict[str, Any] | None = None
     upstream: str | None = None
+    cache: Caching | None = None
     target: str | None = None
     deadline: dict[str, Any] | None = None
     retries: dict[str, Any] | None = None

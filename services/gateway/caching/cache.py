@@ -175,9 +175,12 @@ class RouteCache:
         self.requests = dict.fromkeys(OUTCOMES, 0)
         self.refused: dict[str, int] = {}
 
-    def configure(self, rule: CacheRule, now_ns: int) -> None:
-        """Go by another rule; what is stored stays, but where other callers could now be given it."""
+    def configure(self, rule: CacheRule, current: Callable[[int], bool] | None, now_ns: int) -> None:
+        """Go by another rule, or by another feed; what is stored stays, unless it was stored on other conditions."""
         before, self.rule = self.rule, rule
+        if current != self._current:
+            self._current = current
+            self.store.clear()
         if rule.policy != before.policy:
             self.store.change_policy(rule.policy)
         if rule.bound_bytes != before.bound_bytes:
@@ -502,7 +505,7 @@ class RouteCache:
         return [self._shown(entry, now_ns) for entry in self.store.top(count)]
 
     def explain(self, head: "RequestHead", identity: "Identity | None", now_ns: int) -> dict[str, Any]:
-        """What would become of a request and why, as JSON (`admin.cache_schemas.Caching`). Changes nothing.
+        """What would become of a request and why, as JSON (`admin.schemas.Caching`). Changes nothing.
 
         Without an `identity`, where one is needed, nobody can tell.
         """

@@ -66,6 +66,37 @@ CIRCUIT_OPEN: Final = Metric(
     _REPLICA,
     Across.MAX,
 )
+CACHE_REQUESTS: Final = Metric(
+    "crm.gateway.cache.requests",
+    Kind.COUNTER,
+    "{request}",
+    "GET and HEAD requests of a route with a cache, by what became of them there.",
+    ("http.route", "outcome"),
+)
+CACHE_BYTES: Final = Metric(
+    "crm.gateway.cache.bytes",
+    Kind.GAUGE,
+    "By",
+    "What a route's cache occupies, with everything about it.",
+    ("http.route",),
+)
+CACHE_ENTRIES: Final = Metric(
+    "crm.gateway.cache.entries", Kind.GAUGE, "{entry}", "Keys that a route's cache holds.", ("http.route",)
+)
+CACHE_EVICTIONS: Final = Metric(
+    "crm.gateway.cache.evictions",
+    Kind.COUNTER,
+    "{entry}",
+    "What a route's cache dropped to make room.",
+    ("http.route",),
+)
+CACHE_INVALIDATIONS: Final = Metric(
+    "crm.gateway.cache.invalidations",
+    Kind.COUNTER,
+    "{entry}",
+    "What a route's cache dropped because something was changed, or an operator wished it.",
+    ("http.route",),
+)
 
 GATEWAY_METRICS: Final = (
     ATTEMPT_DURATION,
@@ -76,6 +107,11 @@ GATEWAY_METRICS: Final = (
     REPLICA_ACTIVE,
     REPLICA_WEIGHT,
     CIRCUIT_OPEN,
+    CACHE_REQUESTS,
+    CACHE_BYTES,
+    CACHE_ENTRIES,
+    CACHE_EVICTIONS,
+    CACHE_INVALIDATIONS,
 )
 CATALOGUE: Final = {metric.name: metric for metric in (*SHARED_METRICS, *GATEWAY_METRICS)}
 """Everything that a worker tells its parent."""

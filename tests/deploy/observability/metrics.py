@@ -23,6 +23,11 @@ _OF_THE_GATEWAY = {
     "crm_gateway_replica_active_requests": _REPLICA,
     "crm_gateway_replica_weight": _REPLICA,
     "crm_gateway_replica_circuit_open": _REPLICA,
+    "crm_gateway_cache_requests_total": {"http_route", "outcome"},
+    "crm_gateway_cache_bytes": {"http_route"},
+    "crm_gateway_cache_entries": {"http_route"},
+    "crm_gateway_cache_evictions_total": {"http_route"},
+    "crm_gateway_cache_invalidations_total": {"http_route"},
 }
 
 HISTOGRAMS = {_name(metric) for metric in SHARED_METRICS if metric.kind is Kind.HISTOGRAM} | {_ATTEMPTS}

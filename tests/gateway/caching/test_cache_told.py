@@ -1,5 +1,6 @@
 """What a route's cache tells of itself, and what operators may do with it, between puppets."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from time import perf_counter_ns
 from typing import Any
@@ -225,3 +226,17 @@ async def test_what_is_on_its_way_during_a_purge_is_not_stored(stage: Stage) -> 
     await answer(stage, FRESH)
     assert len(cache_of(stage).store) == 0
     assert cache_of(stage).describe(0)["not_stored"] == {"changed": 1}
+
+
+async def test_what_has_expired_is_dropped_though_nobody_asks(stage: Stage) -> None:
+    await ask(stage)
+    await answer(stage)
+    store = cache_of(stage).store
+    entry, now_ns = store.top(1)[0], perf_counter_ns()
+    store.put(b"k", entry.value, 1, began=store.begin(), now_ns=now_ns, expires_at_ns=now_ns + 1)
+    await stage.gateway.start()
+    async with asyncio.timeout(20):
+        while len(store) > 1:
+            await asyncio.sleep(0.05)
+    await stage.gateway.stop(0)
+    assert store.statistics.expired == 1

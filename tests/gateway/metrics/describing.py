@@ -4,6 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.gateway.balancing.endpoint import EndpointRegistry
+from services.gateway.caching.cache import RouteCache
+from services.gateway.caching.coherence import Coherence
+from services.gateway.caching.rule import CacheRule
+from services.gateway.caching.stamps import Stamps
 from services.gateway.config import parse
 from services.gateway.resilience.ledger import OK, Outcome
 from services.gateway.resilience.upstream import Upstream
@@ -16,12 +20,14 @@ upstreams: {web: {replicas: [{host: a, port: 1}, {host: "[::1]", port: 2, weight
 
 
 class Described:
-    """One upstream of two replicas that are healthy, and connections that were refused."""
+    """One upstream of two replicas that are healthy, two caches under one prefix, and connections that were refused."""
 
     def __init__(self) -> None:
         self.upstream = Upstream(parse(DOCUMENT).upstreams["web"], EndpointRegistry())
         for endpoint in self.upstream.endpoints:
             self.upstream.observe(endpoint, True, "200")
+        coherence = Coherence("web", Stamps.private())
+        self.caches = {name: RouteCache(name, CacheRule(), coherence, None) for name in ("all", "reads")}
         self.refused = 0
 
     def attempt(self, outcome: Outcome | None = OK, replica: int = 0) -> None:
@@ -43,4 +49,5 @@ class Described:
         return {
             "connections": {"open": 1, "refused": self.refused},
             "upstreams": {"web": self.upstream.describe(NOW)},
+            "caches": {name: {**cache.describe(NOW), "prefix": "/"} for name, cache in self.caches.items()},
         }

@@ -13,6 +13,11 @@ SCHEMA = {
     "crm_gateway_replica_active_requests": _REPLICA,
     "crm_gateway_replica_weight": _REPLICA,
     "crm_gateway_replica_circuit_open": _REPLICA,
+    "crm_gateway_cache_requests": "http.route outcome",
+    "crm_gateway_cache_bytes": "http.route",
+    "crm_gateway_cache_entries": "http.route",
+    "crm_gateway_cache_evictions": "http.route",
+    "crm_gateway_cache_invalidations": "http.route",
 }
 
 
