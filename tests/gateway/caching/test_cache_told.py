@@ -13,6 +13,7 @@ from services.gateway.caching.http.keys import Audience, Visibility, primary_key
 from services.gateway.protocol.request_head import RequestHead, parse_request_head
 from shared.identity import Identity
 from tests.gateway.caching.test_cache import FRESH, GET, PLAIN, UNTAGGED, answer, ask, cache_of
+from tests.gateway.processes import eventually
 from tests.gateway.puppets import Stage, transport_of, turns
 
 TENANT = UUID("01900000-0000-7000-8000-000000000001")
@@ -234,9 +235,11 @@ async def test_what_has_expired_is_dropped_though_nobody_asks(stage: Stage) -> N
     store = cache_of(stage).store
     entry, now_ns = store.top(1)[0], perf_counter_ns()
     store.put(b"k", entry.value, 1, began=store.begin(), now_ns=now_ns, expires_at_ns=now_ns + 1)
-    await stage.gateway.start()
-    async with asyncio.timeout(20):
-        while len(store) > 1:
-            await asyncio.sleep(0.05)
-    await stage.gateway.stop(0)
+    sweeping = asyncio.create_task(stage.gateway._sweep())
+
+    async def dropped() -> bool:
+        return len(store) == 1
+
+    await eventually(dropped)
+    sweeping.cancel()
     assert store.statistics.expired == 1
