@@ -5,6 +5,7 @@ final, and not again when they are: right for a cache, which asks for no order b
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Sequence
 
@@ -69,7 +70,7 @@ class Follower:
         """Frames, without an end. Raises `FeedLost` when the log cannot be read."""
         with self._feed.listening() as news:
             yield await self._begin()
-            beat, look_s = time.monotonic(), _FIRST_LOOK_S
+            beat, look_s = -math.inf, _FIRST_LOOK_S  # so that who follows knows at once how far it is
             while True:
                 news.clear()
                 reading, frames = await self._read()

@@ -171,7 +171,7 @@ class Follower:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._upstream = upstream
-        self._audience = audience
+        self.audience = audience
         self._replicas = replicas
         self._signer = signer
         self._draw = draw
@@ -274,7 +274,7 @@ class Follower:
 
     def _headers(self) -> dict[str, str]:
         headers = {
-            IDENTITY_HEADER: self._signer.sign(GATEWAY, self._audience),
+            IDENTITY_HEADER: self._signer.sign(GATEWAY, self.audience),
             "Accept": "text/event-stream",
             "Accept-Encoding": "identity",
         }
