@@ -9,7 +9,7 @@ One span per attempt: a retry is a second span with `http.request.resend_count`.
 """
 
 from collections.abc import MutableMapping
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
+from shared.telemetry.clocks import wall_offset_ns
 from shared.telemetry.downstream import Call
 from shared.telemetry.redaction import plain_url
 from shared.telemetry.request import RequestContext, current_request
@@ -64,7 +65,7 @@ class ClientSpan:
         elif telemetry.outbox is not None:
             self.trace_id = new_trace_id()
             self.flags = int(sampled(self.trace_id, telemetry.share))
-            self._offset_ns = time_ns() - perf_counter_ns()
+            self._offset_ns = wall_offset_ns()
         self.span_id = new_span_id() if self.recorded else self._parent_id
 
     @property

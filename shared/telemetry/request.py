@@ -1,8 +1,8 @@
 """The request that is being served here: its place in the trace, its stopwatch, its spans so far."""
 
 from contextvars import ContextVar
-from time import perf_counter_ns, time_ns
 
+from shared.telemetry.clocks import wall_offset_ns
 from shared.telemetry.spans import SpanRecord
 from shared.telemetry.stopwatch import Stopwatch
 
@@ -31,7 +31,7 @@ class RequestContext:
     def record(self) -> None:
         """From now on spans are collected."""
         self.recorded = True
-        self.offset_ns = time_ns() - perf_counter_ns()
+        self.offset_ns = wall_offset_ns()
 
 
 current_request: ContextVar[RequestContext | None] = ContextVar("current_request", default=None)

@@ -14,8 +14,8 @@ from services.gateway.timing.terms import components_of
 from services.gateway.timing.traces import Traces
 from shared.logs.access import log_access
 from shared.logs.formats import Origin
+from shared.telemetry.clocks import wall_offset_ns
 from shared.telemetry.redaction import plain_path
-from shared.telemetry.terms import Latency
 
 if TYPE_CHECKING:
     from services.gateway.exchange import Exchange
@@ -55,7 +55,7 @@ class Recorder:
         """Tell of what has been collected."""
         waiting, self._waiting = self._waiting, []
         now_ns = perf_counter_ns()
-        offset_ns = time_ns() - now_ns
+        offset_ns = wall_offset_ns()
         for exchange in waiting:
             self._tell(exchange, now_ns, offset_ns)
 
@@ -140,5 +140,5 @@ def _log(exchange: "Exchange", latency: tuple[int, int, int], offset_ns: int) ->
             ids.trace_id.decode("ascii"),
             ids.span_id.decode("ascii"),
         ),
-        latency=Latency(*latency),
+        latency=latency,
     )
