@@ -1,11 +1,10 @@
 """The access log: one line per request."""
 
 import logging
-from collections.abc import Mapping
 
 from shared.logs.formats import ACCESS_LOGGER, AccessLine, Origin
 from shared.logs.output import LineHandler
-from shared.telemetry.terms import Latency
+from shared.telemetry.terms import ServiceTerms
 
 _root = logging.getLogger()
 _logger = logging.getLogger(ACCESS_LOGGER)
@@ -20,19 +19,19 @@ def log_access(
     route: str | None = None,
     error: str | None = None,
     origin: Origin | None = None,
-    latency: Latency | None = None,
-    components: Mapping[str, int] | None = None,
+    latency: tuple[int, int, int] | None = None,
+    components: ServiceTerms | None = None,
 ) -> None:
     """Log a request that ended; `path` without its query, `status` None when no answer was sent.
 
-    `latency` is the duration in the formula's three terms, `components` (ns, by name) what they are made of; of these
-    the ones that are 0 are left out. Call it while the request's id and trace are current, or say by `origin` which
+    `latency` is the duration in the formula's three terms (ns), `components` what they are made of; of these the ones
+    that are 0 are left out. Call it while the request's id and trace are current, or say by `origin` which
     they were. The line has everything as text and as fields. It goes straight to the process's handler: a record, made
     and passed through the loggers, cost more than the line itself.
     """
     if not _logger.isEnabledFor(logging.INFO):
         return
-    line = AccessLine(method, path, status, round(duration_ns / 1e6, 3), route, error, latency, components)
+    line = AccessLine(method, path, status, duration_ns, route, error, latency, components)
     for handler in _root.handlers:
         if isinstance(handler, LineHandler):
             handler.access(line, origin)

@@ -3,15 +3,15 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import compress
 from time import time_ns
 from typing import Any, NamedTuple, Protocol
 
 from shared.logs.context import request_id_var
 from shared.telemetry.request import current_request
-from shared.telemetry.terms import Latency
+from shared.telemetry.terms import ServiceTerms
 
 # Control characters (C0, DEL, C1) and the two Unicode line separators: each could end a line, move a
 # terminal's cursor or recolour it.
@@ -21,56 +21,27 @@ _STANDARD_FIELDS = frozenset(
     {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "color_message"}
 )
 ACCESS_LOGGER = "kontor.access"
+_TERMS_NS = ', "processing_ns": %d, "network_ns": %d, "system_ns": %d'
+_COMPONENTS = ServiceTerms._fields
+_quoted = json.encoder.encode_basestring_ascii
+_TERMS = " processing=%.3f network=%.3f system=%.3f"
 
 
 class AccessLine(NamedTuple):
-    """What the access log says of one request; `status` is None when the client got no answer."""
+    """What the access log says of one request; `status` is None when the client got no answer.
+
+    `latency` are processing, network and system, which add up to the duration, `components` what they are made of, as
+    far as a service knows; all in ns.
+    """
 
     method: str
     path: str
     status: int | None
-    duration_ms: float
+    duration_ns: int
     route: str | None = None
     error: str | None = None
-    latency: Latency | None = None
-    components: Mapping[str, int] | None = None
-
-    @property
-    def message(self) -> str:
-        """For people."""
-        return f"{self.method} {self.path} {self.status or '-'} {self.duration_ms} ms"
-
-    @property
-    def terms(self) -> str:
-        """For people: ` processing=2.1 network=0 system=0.9 (db=1.9 …)`, in ms; empty where nothing is known."""
-        if self.latency is None:
-            return ""
-        known = [(name, ns / 1e6) for name, ns in (self.components or {}).items() if ns]
-        form = _terms_form(tuple([name for name, _ in known]))
-        return form % (*[ns / 1e6 for ns in self.latency], *[ms for _, ms in known])
-
-    def fields(self) -> dict[str, Any]:
-        """For machines; times of the formula in ns."""
-        fields: dict[str, Any] = {
-            "method": self.method,
-            "path": self.path,
-            "status": self.status,
-            "duration_ms": self.duration_ms,
-            "route": self.route,
-            "error": self.error,
-        }
-        if self.latency is not None:
-            fields |= self.latency._asdict()
-        if self.components:
-            fields["components_ns"] = {name: ns for name, ns in self.components.items() if ns}
-        return fields
-
-
-@lru_cache(maxsize=256)
-def _terms_form(components: tuple[str, ...]) -> str:
-    """All figures in one go: formatting them one by one costs three times as much."""
-    parts = " ".join([f"{name}=%.3f" for name in components])
-    return " processing=%.3f network=%.3f system=%.3f" + (f" ({parts})" if parts else "")
+    latency: tuple[int, int, int] | None = None
+    components: ServiceTerms | None = None
 
 
 class Origin(NamedTuple):
@@ -103,6 +74,12 @@ def escape_controls(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+@lru_cache(maxsize=1_000)
+def _escaped(text: str) -> str:
+    """Of routes and errors, of which there are few."""
+    return escape_controls(text)
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -154,17 +131,21 @@ class TextFormatter(logging.Formatter):
         return line
 
     def access(self, line: AccessLine, origin: Origin) -> str:
-        """Method, path, status and duration are in the message and not repeated."""
-        text = f"{_instant(origin.at_ms)} INFO    {ACCESS_LOGGER} {line.message}{line.terms}"
-        if line.route is not None:
-            text += f" route={line.route}"
-        if line.error is not None:
-            text += f" error={line.error}"
-        if origin.request_id is not None:
-            text += f" request_id={origin.request_id}"
-        if origin.trace_id is not None:
-            text += f" trace_id={origin.trace_id}"
-        return escape_controls(text)
+        """`GET /v1/accounts 200 3.214 ms processing=2.100 network=0.000 system=1.114 (db=1.900 …) route=…`, in ms."""
+        method, path, status, duration_ns, route, error, latency, components = line
+        at_ms, request_id, trace_id, _ = origin
+        text = escape_controls(f"{method} {path}")
+        named = f" route={_escaped(route)}" if route is not None else ""
+        if error is not None:
+            named += f" error={_escaped(error)}"
+        if request_id is not None:
+            named += f" request_id={escape_controls(request_id)}"
+        if trace_id is not None:
+            named += f" trace_id={trace_id}"
+        return (
+            f"{_instant(at_ms)} INFO    {ACCESS_LOGGER} {text} {status or '-'} {duration_ns / 1e6:.3f} ms"
+            f"{_terms(latency, components)}{named}"
+        )
 
 
 class JsonFormatter(logging.Formatter):
@@ -175,6 +156,9 @@ class JsonFormatter(logging.Formatter):
         self._service = service
         self._instance = instance
         self._encode = json.JSONEncoder(default=str).encode
+        # What is the same in all lines of requests.
+        self._logger = f', "level": "INFO", "logger": "{ACCESS_LOGGER}", "message": '
+        self._process = f', "service": {_quoted(service)}, "instance": {_quoted(instance)}'
 
     def format(self, record: logging.LogRecord) -> str:
         instant, message = timestamp(record), record.getMessage()
@@ -186,9 +170,33 @@ class JsonFormatter(logging.Formatter):
         return self._written(document)
 
     def access(self, line: AccessLine, origin: Origin) -> str:
-        """The request's own figures are fields, beside the message that people read."""
-        document = self._document(_instant(origin.at_ms), "INFO", ACCESS_LOGGER, line.message, origin)
-        return self._written(document | line.fields())
+        """The request's own figures are fields, beside the message that people read.
+
+        Written here field by field, in a third of the encoder's time; what comes from outside is quoted as it does.
+        """
+        method, path, status, duration_ns, route, error, latency, components = line
+        at_ms, request_id, trace_id, span_id = origin
+        # Without the marks around them.
+        method, path = _quoted(method)[1:-1], _quoted(path)[1:-1]
+        ms = f"{duration_ns / 1e6:.3f}"
+        ids = f', "request_id": {_quoted(request_id)}' if request_id is not None else ""
+        if trace_id is not None:
+            ids += f', "trace_id": "{trace_id}", "span_id": "{span_id}"'
+        rest = f', "route": {_quoted(route)}' if route is not None else ""
+        if error is not None:
+            rest += f', "error": {_quoted(error)}'
+        if latency is not None:
+            rest += _TERMS_NS % latency
+        if components is not None:
+            known = ", ".join(
+                [f'"{name}": {ns}' for name, ns in zip(_COMPONENTS, components, strict=True) if ns]
+            )
+            rest += f', "components_ns": {{{known}}}'
+        return (
+            f'{{"timestamp": "{_instant(at_ms)}"{self._logger}"{method} {path} {status or "-"} {ms} ms"'
+            f'{self._process}{ids}, "method": "{method}", "path": "{path}"'
+            f'{f""", "status": {status}""" if status is not None else ""}, "duration_ms": {ms}{rest}}}'
+        )
 
     def _document(
         self, instant: str, level: str, logger: str, message: str, origin: Origin
@@ -207,6 +215,24 @@ class JsonFormatter(logging.Formatter):
 
     def _written(self, document: dict[str, Any]) -> str:
         return self._encode({name: value for name, value in document.items() if value is not None})
+
+
+def _terms(latency: tuple[int, int, int] | None, components: ServiceTerms | None) -> str:
+    """` processing=2.100 network=0.000 system=0.900 (db=1.900 …)`, in ms; of the components those that are not 0."""
+    if latency is None:
+        return ""
+    if components is None:
+        processing_ns, network_ns, system_ns = latency
+        return _TERMS % (processing_ns / 1e6, network_ns / 1e6, system_ns / 1e6)
+    form = _terms_form(tuple(map(bool, components)))
+    return form % tuple([ns / 1e6 for ns in (*latency, *filter(None, components))])
+
+
+@lru_cache(maxsize=256)
+def _terms_form(present: tuple[bool, ...]) -> str:
+    """All figures in one go: formatting them one by one costs three times as much."""
+    parts = " ".join([f"{name}=%.3f" for name in compress(_COMPONENTS, present)])
+    return f"{_TERMS} ({parts})" if parts else _TERMS
 
 
 def _spelt_out(fields: dict[str, Any], origin: Origin) -> str:

@@ -36,7 +36,6 @@ from shared.telemetry.metrics.service import ServiceMetrics
 from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry
 from shared.telemetry.stopwatch import LoopWork
-from shared.telemetry.terms import ServiceTerms
 from shared.version import VERSION
 
 _logger = logging.getLogger(__name__)
@@ -145,7 +144,7 @@ def log_served(request: ServedRequest) -> None:
         error=request.error,
         origin=Origin(time_ns() // 1_000_000, request.request_id, trace_id, span_id),
         latency=request.terms.latency,
-        components=dict(zip(ServiceTerms._fields, request.terms, strict=True)),
+        components=request.terms,
     )
 
 

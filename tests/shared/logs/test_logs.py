@@ -12,7 +12,7 @@ from shared.logs.formats import AccessLine, JsonFormatter, Origin, TextFormatter
 from shared.logs.setup import LogFormat, configure_logging
 from shared.telemetry.request import RequestContext, current_request
 from shared.telemetry.stopwatch import LoopWork, Stopwatch
-from shared.telemetry.terms import Latency
+from shared.telemetry.terms import Latency, ServiceTerms
 from tests.shared.telemetry.test_tracecontext import SPAN, TRACE
 
 
@@ -160,16 +160,19 @@ def test_an_access_line_as_text_cannot_be_forged(output: Output) -> None:
     configured("text")
     log_access("GET", "/v1/x\n2026 INFO forged", None, 1_000_000, error="asyncio.CancelledError")
     (line,) = output.getvalue().splitlines()
-    assert line.endswith(r"GET /v1/x\n2026 INFO forged - 1.0 ms error=asyncio.CancelledError")
+    assert line.endswith(r"GET /v1/x\n2026 INFO forged - 1.000 ms error=asyncio.CancelledError")
 
 
 @pytest.mark.usefixtures("request_context")
 @pytest.mark.parametrize("status", [200, None])
 def test_an_access_line_has_the_form_of_a_record(status: int | None) -> None:
-    line = AccessLine("GET", "/v1/ä\n", status, 3.214, "/v1/{id}", "500")
-    fields = {**line._asdict(), "levelname": "INFO", "name": "kontor.access", "msg": line.message}
+    line = AccessLine("GET", "/v1/ä\n", status, 3_214_159, "/v1/{id}", "500")
+    message = f"GET /v1/ä\n {status or '-'} 3.214 ms"
+    extra = {"status": status, "duration_ms": 3.214, "route": "/v1/{id}", "error": "500"}
+    fields = {"method": "GET", "path": "/v1/ä\n", **extra}
+    head = {"levelname": "INFO", "name": "kontor.access", "msg": message}
     as_json = JsonFormatter(service="customers", instance="customers-1")
-    record = json.loads(as_json.format(logging.makeLogRecord(fields)))
+    record = json.loads(as_json.format(logging.makeLogRecord(fields | head)))
     access = json.loads(as_json.access(line, here()))
     assert list(access) == list(record)
     assert access | {"timestamp": ""} == record | {"timestamp": ""}
@@ -179,6 +182,34 @@ def test_an_access_line_has_the_form_of_a_record(status: int | None) -> None:
         rf"INFO    kontor.access GET /v1/ä\n {status or '-'} 3.214 ms"
         f" route=/v1/{{id}} error=500 request_id=req-7 trace_id={TRACE}"
     )
+
+
+@given(
+    st.builds(
+        AccessLine,
+        st.text(),
+        st.text(),
+        st.none() | st.integers(100, 599),
+        st.integers(0, 10**15),
+        st.none() | st.text(),
+        st.none() | st.text(),
+        st.none() | st.tuples(*[st.integers(0, 10**15)] * 3),
+        st.none() | st.builds(ServiceTerms, *[st.integers(0, 10**15)] * 8),
+    ),
+    st.builds(Origin, st.integers(0, 10**13), st.none() | st.text(), st.just(TRACE), st.just(SPAN)),
+)
+def test_an_access_line_is_one_line_whatever_is_in_it(line: AccessLine, origin: Origin) -> None:
+    text = TextFormatter().access(line, origin)
+    assert len(text.splitlines()) == 1
+    assert text == escape_controls(text)
+    written = JsonFormatter(service="ä", instance="\n").access(line, origin)
+    assert (written.isascii(), len(written.splitlines())) == (True, 1)
+    document = json.loads(written)
+    assert (document["method"], document["path"]) == (line.method, line.path)
+    assert document["message"].startswith(f"{line.method} {line.path} ")
+    assert (document.get("route"), document.get("error")) == (line.route, line.error)
+    assert (document.get("request_id"), document.get("status")) == (origin.request_id, line.status)
+    assert document["duration_ms"] == pytest.approx(line.duration_ns / 1e6, abs=0.0006)
 
 
 def test_uvicorn_logs_go_the_same_way_and_its_access_log_is_off(output: Output) -> None:
@@ -192,15 +223,14 @@ def test_uvicorn_logs_go_the_same_way_and_its_access_log_is_off(output: Output) 
 
 def timed_line() -> AccessLine:
     latency = Latency(2_500_000, 0, 750_001)
-    return AccessLine(
-        "GET", "/v1", 200, 3.25, latency=latency, components={"db": 2_000_000, "db_wait": 0, "sched": 750_001}
-    )
+    components = ServiceTerms(0, 0, 2_000_000, 0, 750_001)
+    return AccessLine("GET", "/v1", 200, 3_250_001, latency=latency, components=components)
 
 
 def test_a_line_for_people_has_the_terms_in_milliseconds() -> None:
     text = TextFormatter().access(timed_line(), Origin(0))
     assert text.endswith(
-        "GET /v1 200 3.25 ms processing=2.500 network=0.000 system=0.750 (db=2.000 sched=0.750)"
+        "GET /v1 200 3.250 ms processing=2.500 network=0.000 system=0.750 (db=2.000 sched=0.750)"
     )
 
 

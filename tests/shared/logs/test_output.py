@@ -53,7 +53,7 @@ class BrokenStream(io.StringIO):
 
 
 def request(path: str) -> AccessLine:
-    return AccessLine("GET", path, 200, 1.5)
+    return AccessLine("GET", path, 200, 1_500_000)
 
 
 @pytest.fixture
