@@ -265,5 +265,5 @@ def test_describes_itself() -> None:
     assert told["entries"] == len(store)
     assert told["used_bytes"] <= told["bound_bytes"] == 4 * MIB
     assert told["statistics"]["stored"] == 10_000
-    assert set(store.compare_policies()["hit_ratios"]) == {*CANDIDATES, "adaptive"}
+    assert set(store.ghost_log().describe()["hit_ratios"]) == {*CANDIDATES, "adaptive"}
     assert store.top(1)[0].key == b"9999"

@@ -1,5 +1,6 @@
 """Ghost caches see a sample, and tell of it what the whole would tell."""
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from random import Random
@@ -8,6 +9,7 @@ from zlib import crc32
 import pytest
 
 from services.gateway.caching.eviction.adaptive import Adaptive
+from services.gateway.caching.eviction.ghost_log import GhostLog
 from services.gateway.caching.eviction.ghosts import (
     CANDIDATES,
     FINGERPRINTS,
@@ -162,3 +164,14 @@ def test_adaptive_keeps_everything_when_it_changes() -> None:
     victim = policy.evict()
     assert policy.acting == "lru"
     assert {node.fingerprint for node in policy.nodes()} == set(range(100)) - {victim.fingerprint}
+
+
+def test_a_log_is_the_same_in_another_process() -> None:
+    ghosts = GhostCaches(400)
+    observe(ghosts, zipf(4_000, 0.8, 20_000))
+    log = ghosts.log()
+    told = log.describe()
+    assert GhostLog.from_json(json.loads(json.dumps(log.as_json()))).describe() == told == ghosts.describe()
+    observe(ghosts, zipf(4_000, 0.8, 20_000, seed=2))
+    assert log.describe() == told  # a copy
+    assert ghosts.describe() != told
