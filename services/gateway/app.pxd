@@ -59,7 +59,7 @@ cdef class Gateway:
     cdef Destination _route(self, RequestHead head, bytes path)
     @cython.locals(who=str, allowance=Allowance)
     cdef object _count(self, Exchange exchange, RateLimiter limiter)
-    @cython.locals(head=RequestHead, fields=RequestFields, client=ClientConnection, upstream=Upstream)
+    @cython.locals(head=RequestHead, fields=RequestFields, upstream=Upstream)
     cdef object _prepare(self, Exchange exchange, Destination destination)
     cdef bytes _credentials(self, RequestFields fields)
     @cython.locals(lines=dict, line=bytes)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from ipaddress import ip_address
 from time import perf_counter_ns
+from typing import cast
 
 from services.gateway import accelerator, config
 from services.gateway.admin import pages
@@ -29,6 +30,7 @@ from services.gateway.metrics.worker import GatewayMetrics
 from services.gateway.protocol.answers import page_bytes, problem_bytes
 from services.gateway.protocol.client import ClientConnection
 from services.gateway.protocol.forwarded import believe
+from services.gateway.protocol.nobody import Nobody
 from services.gateway.protocol.request_head import VIA_LINE, RequestFields, RequestHead
 from services.gateway.request_ids import ID_DIGITS, RandomHex, RequestIds, accepted
 from services.gateway.resilience.client_connections import Admission, ClientConnections
@@ -362,6 +364,32 @@ class Gateway:
         exchange.own_lines += limiter.lines(allowance)
         if not allowance.allowed:
             raise too_many_requests(allowance)
+
+    def aside(self, like: Exchange, now_ns: int) -> Exchange:
+        """A request like another one, for the gateway's own use."""
+        nobody = Nobody(like.client, self._aside_ended)
+        client = cast(ClientConnection, nobody)  # by its methods
+        self._clients.add(client)
+        exchange = nobody.exchange = Exchange(self, client, like.head, now_ns, now_ns)
+        self.metrics.began(now_ns)
+        exchange.trace = TraceIds({}, self.random.take(DIGITS))
+        exchange.request_id, exchange.id_line = like.request_id, like.id_line
+        exchange.route, exchange.template, exchange.caller = like.route, like.template, like.caller
+        return exchange
+
+    def send_aside(self, exchange: Exchange) -> None:
+        """Send a request that `aside` has made."""
+        try:
+            self._prepare(exchange, exchange.route)
+        except Problem as problem:
+            exchange.refuse(problem)
+        else:
+            exchange.start(b"", True)
+
+    def _aside_ended(self, nobody: Nobody) -> None:
+        self._clients.discard(cast(ClientConnection, nobody))
+        if not self._clients:
+            self._deserted.set()
 
     def resume(self, exchange: Exchange) -> None:
         """A request that waited for another one: it is answered now, or goes forward itself."""

@@ -24,7 +24,7 @@ cdef class Exchange(Attempts):
     cpdef bint admit(self)
     cpdef bint wants_whole(self, AnswerHead head)
     cpdef object informed(self, UpstreamConnection connection, AnswerHead head)
-    @cython.locals(now_ns="long long", client=ClientConnection, close=bint, timing=bytes)
+    @cython.locals(now_ns="long long", close=bint, timing=bytes)
     cpdef object whole(self, UpstreamConnection connection, AnswerHead head, bytes body)
     @cython.locals(via=bytes)
     cdef bytes _answer(self, AnswerHead head, bytes timing, bytes more, bytes body=*)

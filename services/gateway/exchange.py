@@ -336,6 +336,14 @@ class Exchange(Attempts):
         client.transport.write(b"".join((head, VIA_LINE, self.own_lines, timing, more, b"\r\n", body)))
         self._finish(now_ns, close)
 
+    def aside(self, now_ns: int) -> "Exchange":
+        """A request like this one that nobody waits for; it is sent by `send_aside`."""
+        return self._gateway.aside(self, now_ns)
+
+    def send_aside(self) -> None:
+        """Send it."""
+        self._gateway.send_aside(self)
+
     def look_again(self) -> None:
         """Whoever fetched the same is through."""
         self._gateway.resume(self)

@@ -7,12 +7,14 @@ What may be stored and used, and why, is decided in `caching.http`; where it lie
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
+from functools import lru_cache
 from http import HTTPStatus
 from sys import getsizeof
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from services.gateway.caching.audiences import Audiences
 from services.gateway.caching.coherence import (
     EVERYONE,
     TAGS_HEADER,
@@ -37,6 +39,7 @@ from services.gateway.caching.http.keys import (
 from services.gateway.caching.http.outcomes import (
     SERVE,
     SERVE_STALE,
+    SERVE_STALE_AND_REVALIDATE,
     UNAVAILABLE,
     WHOLE,
     Decision,
@@ -137,10 +140,11 @@ class Body:
 class Resource:
     """What is stored under one key: one answer, or several that vary."""
 
-    __slots__ = ("bodies", "variants")
+    __slots__ = ("bodies", "variants", "varies")
 
     def __init__(self, variants: tuple[StoredAnswer, ...], bodies: dict[StoredAnswer, Body]) -> None:
         self.variants = variants
+        self.varies = any(stored.vary for stored in variants)
         self.bodies = bodies
 
     @property
@@ -168,6 +172,7 @@ class RouteCache:
         self.name = name
         self.rule = rule
         self.store: Store[Resource] = Store(rule.bound_bytes, rule.policy)
+        self._audiences = Audiences(rule.visibility)
         self._coherence = coherence
         self._current = current
         self._flights: dict[bytes, Flight] = {}
@@ -186,6 +191,7 @@ class RouteCache:
         if rule.bound_bytes != before.bound_bytes:
             self.store.change_bound(rule.bound_bytes, now_ns)
         if rule.visibility != before.visibility:
+            self._audiences = Audiences(rule.visibility)
             self.store.clear()
 
     def belongs_to(self, coherence: Coherence) -> bool:
@@ -207,16 +213,23 @@ class RouteCache:
         if fields.body_length or fields.upgrade is not None:
             self._count(exchange, BYPASS, _HAS_BODY, now_ns)
             return FORWARD
-        identity = exchange.caller.identity if exchange.caller is not None else None
-        audience = Audience(self.rule.visibility, identity)
+        audience = self._audiences.of(exchange.caller)
         key = primary_key(audience, b"http", fields.host, head.target)
-        variants, resource = self._valid(key, now_ns)
+        resource = self._valid(key, now_ns)
         request: Fields = fields.found
-        if any(stored.vary for stored in variants):
-            request = read_fields(fields.lines) | fields.found
+        variants: tuple[StoredAnswer, ...] = ()
+        if resource is not None:
+            variants = resource.variants
+            if resource.varies:
+                request = read_fields(fields.lines) | fields.found
         decision = on_request(head.method, request, variants, now_ns, self.rule.rules)
         stored = decision.stored
         if resource is not None and stored is not None and decision.action is SERVE:
+            self._serve(exchange, stored, decision, resource.bodies[stored], now_ns)
+            return SERVED
+        if resource is not None and stored is not None and decision.action is SERVE_STALE_AND_REVALIDATE:
+            if head.method == b"GET":
+                self._renew(exchange, key, audience, resource, decision, now_ns)
             self._serve(exchange, stored, decision, resource.bodies[stored], now_ns)
             return SERVED
         if decision.action is UNAVAILABLE:
@@ -226,20 +239,18 @@ class RouteCache:
             return SERVED
         return self._forward(exchange, key, audience, resource, decision, now_ns)
 
-    def _valid(self, key: bytes, now_ns: int) -> tuple[tuple[StoredAnswer, ...], Resource | None]:
+    def _valid(self, key: bytes, now_ns: int) -> Resource | None:
         """What is stored and nothing has changed of."""
         entry = self.store.get(key, now_ns)
         if entry is None or (self._current is not None and not self._current(now_ns)):
-            return (), None
+            return None
         resource = entry.value
         changed_since = self._coherence.stamps.changed_since
-        bodies = resource.bodies
-        for stored in resource.variants:
-            body = bodies[stored]
+        for body in resource.bodies.values():
             if changed_since(body.slots, body.asked_ns):
                 self.store.remove(key)  # by another process: all variants show the same records
-                return (), None
-        return resource.variants, resource
+                return None
+        return resource
 
     def _serve(
         self,
@@ -251,19 +262,38 @@ class RouteCache:
     ) -> None:
         if exchange.fetch is not None:
             self._count(exchange, COLLAPSED, _WAITED, now_ns)
-            member = _STATUS.forwarded(Forwarded.MISS, collapsed=True)
+            about = _about(stored.age_s(now_ns), _STATUS.forwarded(Forwarded.MISS, collapsed=True))
         else:
             self.requests[HIT] += 1
             if exchange.kept:
                 _note(exchange, HIT, decision.reason, now_ns)
-            member = _STATUS.hit(stored.ttl_s(now_ns))
-        lines = b"age: %d\r\ncache-status: %b\r\n" % (stored.age_s(now_ns), member)
+            about = _about_hit(stored.age_s(now_ns), stored.ttl_s(now_ns))
         presentation = decision.presentation
         if presentation is WHOLE:
-            exchange.serve(stored.status, body.head, lines, body.content)
+            exchange.serve(stored.status, body.head, about, body.content)
             return
         status, head, content = _presented(stored, presentation, body.content)
-        exchange.serve(status, b"".join((_status_line(status), b"\r\n", head)), lines, content)
+        exchange.serve(status, b"".join((_status_line(status), b"\r\n", head)), about, content)
+
+    def _renew(
+        self,
+        exchange: "Exchange",
+        key: bytes,
+        audience: Audience,
+        resource: Resource,
+        decision: Decision,
+        now_ns: int,
+    ) -> None:
+        """Validate beside the request what it is answered with (RFC 5861, 3), unless somebody fetches it already."""
+        if key in self._flights or now_ns < self._unstorable.get(key, 0):
+            return
+        aside = exchange.aside(now_ns)
+        fetch = aside.fetch = Fetch(self, key, audience, exchange.fields.found)
+        fetch.decision, fetch.resource = decision, resource
+        fetch.began, fetch.asked_ns = self.store.begin(), now_ns
+        self._flights[key] = fetch.flight = Flight()
+        aside.fields.replace(_CONDITIONAL, decision.conditions)
+        aside.send_aside()
 
     def _forward(
         self,
@@ -609,6 +639,17 @@ def _again(head: bytes) -> bytes:
 def _status_line(status: int) -> bytes:
     phrase = HTTPStatus(status).phrase if status in _KNOWN_STATUSES else ""
     return b"HTTP/1.1 %d %b" % (status, phrase.encode("ascii"))
+
+
+def _about(age_s: int, member: bytes) -> bytes:
+    """The lines about an answer that was stored."""
+    return b"age: %d\r\ncache-status: %b\r\n" % (age_s, member)
+
+
+@lru_cache(maxsize=4096)
+def _about_hit(age_s: int, ttl_s: int) -> bytes:
+    """The same of all that were stored in the same second for as long."""
+    return _about(age_s, _STATUS.hit(ttl_s))
 
 
 def _line(member: bytes) -> bytes:

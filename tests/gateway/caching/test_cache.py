@@ -165,3 +165,23 @@ async def test_only_if_cached(stage: Stage) -> None:
     caller = await ask(stage, b"GET /x HTTP/1.1\r\nHost: a\r\nCache-Control: only-if-cached\r\n\r\n")
     assert caller.written.startswith(b"HTTP/1.1 504 ")
     assert stage.upstream.ledger.attempts == 0
+
+
+async def test_what_is_stale_is_served_while_it_is_renewed_aside(stage: Stage) -> None:
+    await ask(stage)
+    await answer(stage, UNTAGGED.replace(b"HOW", b"max-age=0, stale-while-revalidate=60"))
+    again = await ask(stage)
+    assert again.written.endswith(b"\r\n\r\nok")
+    assert status_of(again).startswith(b"kontor; hit; ttl=")
+    third = await ask(stage)
+    assert third.written.endswith(b"ok")
+    assert stage.upstream.ledger.attempts == 2, "once is enough"
+    (aside,) = [client.exchange for client in stage.gateway._clients if client.exchange is not None]
+    assert b'if-none-match: "1"' in transport_of(aside.connection).written
+    said = b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nCache-Control: max-age=60\r\n\r\n'
+    transport_of(aside.connection).protocol.data_received(said)
+    await turns()
+    fourth = await ask(stage)
+    assert status_of(fourth) in (b"kontor; hit; ttl=59", b"kontor; hit; ttl=60")
+    assert stage.upstream.ledger.attempts == 2
+    assert stage.unrest() == []
