@@ -47,24 +47,30 @@ class Visibility(StrEnum):
 class Audience:
     """The part of a key that identity decides: to be made once per caller and visibility.
 
-    Raises `ValueError` without an identity, except for everyone.
+    `opening` and `closing` are what keys begin and end with. Raises `ValueError` without an identity, except for
+    everyone.
     """
 
-    __slots__ = ("shared", "tenant", "who")
+    __slots__ = ("closing", "opening", "shared", "tenant")
 
     def __init__(self, visibility: Visibility, identity: Identity | None) -> None:
         self.shared = visibility.shared
         self.tenant = b"-"
-        self.who = b"*"
-        if visibility is Visibility.EVERYONE:
-            return
-        if identity is None:
-            raise ValueError(f"answers for one {visibility} need an identity")
-        self.tenant = identity.tenant_id.hex.encode("ascii")
-        if visibility is Visibility.SCOPES:
-            self.who = b"s" + b"".join(sorted(b"," + _escape(scope) for scope in identity.scopes))
-        elif visibility is Visibility.PRINCIPAL:
-            self.who = b"p" + _escape(identity.principal)
+        if visibility is not Visibility.EVERYONE:
+            if identity is None:
+                raise ValueError(f"answers for one {visibility} need an identity")
+            self.tenant = identity.tenant_id.hex.encode("ascii")
+        self.opening = self.tenant + b"\n"
+        self.closing = b"\n" + _who(visibility, identity)
+
+
+def _who(visibility: Visibility, identity: Identity | None) -> bytes:
+    """Which callers of a tenant."""
+    if identity is not None and visibility is Visibility.SCOPES:
+        return b"s" + b"".join(sorted(b"," + _escape(scope) for scope in identity.scopes))
+    if identity is not None and visibility is Visibility.PRINCIPAL:
+        return b"p" + _escape(identity.principal)
+    return b"*"
 
 
 def _escape(name: str) -> bytes:
@@ -79,13 +85,12 @@ def resource_key(tenant: bytes, scheme: bytes, host: bytes, target: bytes) -> by
     The host's case and the scheme's own port make no difference (RFC 9110, 4.2.3); nothing else is made the
     same.
     """
-    return b"%b\n%b://%b%b\n" % (tenant, scheme, _authority(scheme, host), target)
+    return b"".join((tenant, b"\n", _origin(scheme, host), target, b"\n"))
 
 
 def primary_key(audience: Audience, scheme: bytes, host: bytes, target: bytes) -> bytes:
     """The key of a GET, and of the HEAD that its answer also answers (RFC 9111, 2)."""
-    authority = _authority(scheme, host)
-    return b"%b\n%b://%b%b\n%b" % (audience.tenant, scheme, authority, target, audience.who)
+    return b"".join((audience.opening, _origin(scheme, host), target, audience.closing))
 
 
 class Key(NamedTuple):
@@ -110,13 +115,21 @@ def _visibility(tenant: bytes, who: bytes) -> Visibility:
     return Visibility.SCOPES if who.startswith(b"s") else Visibility.PRINCIPAL
 
 
-def _authority(scheme: bytes, host: bytes) -> bytes:
+def _origin(scheme: bytes, host: bytes) -> bytes:
+    return (
+        _remembered_origin(scheme, host) if len(host) <= _LONGEST_REMEMBERED else _read_origin(scheme, host)
+    )
+
+
+def _read_origin(scheme: bytes, host: bytes) -> bytes:
     host = host.lower()
-    if b":" in host:
-        name, _, port = host.rpartition(b":")
-        if port.lstrip(b"0") == _OWN_PORTS.get(scheme):
-            return name
-    return host
+    name, colon, port = host.rpartition(b":")
+    if colon and port.lstrip(b"0") == _OWN_PORTS.get(scheme):
+        host = name
+    return scheme + b"://" + host
+
+
+_remembered_origin = lru_cache(maxsize=1024)(_read_origin)
 
 
 def parse_vary(value: bytes | None) -> tuple[bytes, ...] | None:
