@@ -27,7 +27,7 @@ from tests.bench.gateway_peers.upstream import find_nginx, requests_seen, upstre
 _TARGETS = {"1k": 4096, "64k": 1024}
 _MOST_FETCHED = 0.005  # of a turn's requests: health checks, and what is left of filling the cache
 _ASKED_FOR = 3  # how often, see load.lua
-_FILLING_S, _MOST_FILLING_S = 2, 30
+_FILLING_S, _MOST_FILLING_S = 4, 64
 
 
 @dataclass(frozen=True, slots=True)
