@@ -18,7 +18,7 @@ from opentelemetry.trace import Tracer
 from shared.telemetry.otlp import OtlpEncoder, span
 from shared.telemetry.spans import SpanRecord
 
-_SPANS_AT_A_TIME: Final = 32
+_SPANS_AT_A_TIME: Final = 64
 _PAUSE_S: Final = 0.0005
 _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 _LOGGERS = (

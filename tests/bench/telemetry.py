@@ -102,10 +102,10 @@ def logging_to(stream: TextIO) -> Callable[[ServedRequest], None]:
                 served.method,
                 served.path,
                 served.status,
-                round(served.duration_ns / 1e6, 3),
+                served.duration_ns,
                 served.route,
                 latency=served.terms.latency,
-                components=served.terms._asdict(),
+                components=served.terms,
             ),
             Origin(0, served.request_id),
         )

@@ -169,7 +169,7 @@ def test_an_access_line_has_the_form_of_a_record(status: int | None) -> None:
     line = AccessLine("GET", "/v1/ä\n", status, 3_214_159, "/v1/{id}", "500")
     message = f"GET /v1/ä\n {status or '-'} 3.214 ms"
     extra = {"status": status, "duration_ms": 3.214, "route": "/v1/{id}", "error": "500"}
-    fields = {"method": "GET", "path": "/v1/ä\n", **extra}
+    fields: dict[str, object] = {"method": "GET", "path": "/v1/ä\n", **extra}
     head = {"levelname": "INFO", "name": "kontor.access", "msg": message}
     as_json = JsonFormatter(service="customers", instance="customers-1")
     record = json.loads(as_json.format(logging.makeLogRecord(fields | head)))

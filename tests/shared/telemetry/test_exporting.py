@@ -67,10 +67,10 @@ def test_a_record_arrives_whole(receiver: OtlpReceiver) -> None:
 
 def test_more_than_fit_between_two_pauses(receiver: OtlpReceiver) -> None:
     exporter = OtlpSpanExporter(f"{receiver.endpoint}/v1/traces", {"service.name": "sales"})
-    records = [STATEMENT._replace(span_id=number) for number in range(1, 31)]
+    records = [STATEMENT._replace(span_id=number) for number in range(1, 151)]
     assert exporter.export(records)
     exporter.shutdown()
-    assert [int(span.span_id, 16) for span in receiver.spans] == list(range(1, 31))
+    assert [int(span.span_id, 16) for span in receiver.spans] == list(range(1, 151))
 
 
 def test_a_refused_batch_is_a_failure(receiver: OtlpReceiver) -> None:
