@@ -15,6 +15,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 async def stage() -> AsyncIterator[Stage]:
     stage = Stage()
     yield stage
+    await stage.gateway._prober.stop()
     stage.close()
 
 
