@@ -61,6 +61,15 @@ class Coherence:
             for cache in self.caches:
                 cache.store.remove_tagged(names)
 
+    def purge(self, tenant: bytes, tags: Iterable[bytes], now_ns: int) -> int:
+        """As if these had been changed, since an operator says so; how many keys that drops here."""
+        before = self._invalidated()
+        self.changed(tenant, tags, now_ns)
+        return self._invalidated() - before
+
+    def _invalidated(self) -> int:
+        return sum(cache.store.statistics.invalidated for cache in self.caches)
+
     def stamp(self, scope: bytes, tags: Iterable[bytes], now_ns: int) -> None:
         """These were changed in a tenant's scope, says the feed."""
         tags = tuple(tags)
