@@ -1,4 +1,4 @@
-"""`kontor gateway replicas|explain|drain|undrain|weight|reload`: a gateway's admin API from a terminal."""
+"""`kontor gateway replicas|explain|drain|undrain|weight|reload|caches|purge`: a gateway's admin API from a terminal."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,7 +27,7 @@ UpstreamName = Annotated[str, typer.Argument(help="The upstream's name.")]
 
 def add_commands(group: typer.Typer) -> None:
     """Add the commands to `kontor gateway`."""
-    for command in (replicas, explain, drain, undrain, weight, reload):
+    for command in (replicas, explain, drain, undrain, weight, reload, caches, purge):
         group.command(command.__name__)(command)
 
 
@@ -83,6 +83,35 @@ def reload(url: Url, key_file: KeyFile) -> None:
     typer.echo(f"in force: {counts}")
 
 
+def caches(url: Url, key_file: KeyFile) -> None:
+    """Every route's cache: how well it does, what it holds, and why answers are not stored."""
+    _print(_cache_lines(_ask(url, key_file, "GET", "caches")))
+
+
+def purge(
+    url: Url,
+    key_file: KeyFile,
+    route: Annotated[str, typer.Option(help="A route's name: all that is stored of it.")] = "",
+    path: Annotated[str, typer.Option(help="Of the route only this path, with its query.")] = "",
+    prefix: Annotated[str, typer.Option(help="Of the route only what begins so.")] = "",
+    upstream: Annotated[str, typer.Option(help="An upstream's name, instead of a route: with --tag.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="What shows this, as often as needed.")] = None,
+    tenant: Annotated[str, typer.Option(help="Of one tenant only.")] = "",
+) -> None:
+    """Drop what is stored, in all workers."""
+    named = {
+        "route": route,
+        "path": path,
+        "prefix": prefix,
+        "upstream": upstream,
+        "tags": tag,
+        "tenant": tenant,
+    }
+    order = {name: value for name, value in named.items() if value}
+    told = _ask(url, key_file, "POST", "caches/purge", json=order)
+    typer.echo(f"dropped: {told['dropped']}")
+
+
 def _steer(url: str, key_file: Path, upstream: str, address: str, action: str, **options: Any) -> Any:
     path = f"upstreams/{quote(upstream, safe='')}/replicas/{quote(address, safe='')}/{action}"
     return _ask(url, key_file, "PUT" if action == "weight" else "POST", path, **options)
@@ -106,6 +135,22 @@ def _replica_lines(replicas: Iterable[dict[str, Any]]) -> Iterator[str]:
         )
 
 
+def _cache_lines(caches: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for one in caches:
+        ratio = "nothing asked for" if one["hit_ratio"] is None else f"hit ratio {one['hit_ratio']:.1%}"
+        yield f"{one['route']} ({one['prefix']}, {', '.join(one['policies'])}): {ratio}"
+        yield "  " + ", ".join(f"{count} {outcome}" for outcome, count in one["requests"].items())
+        used, bound = (one[name] / 1024**2 for name in ("used_bytes", "bound_bytes"))
+        yield (
+            f"  {one['entries']} entries, {used:.1f} of {bound:.1f} MiB, {one['evicted']} evicted,"
+            f" {one['expired']} expired, {one['invalidated']} invalidated"
+        )
+        if not one["current"]:
+            yield "  not used at the moment: a worker is not certain to know of all changes"
+        if one["not_stored"]:
+            yield "  not stored: " + ", ".join(f"{count} {why}" for why, count in one["not_stored"].items())
+
+
 def _explanation_lines(told: dict[str, Any]) -> Iterator[str]:
     yield f"{told['outcome']}: {told['reason']}"
     if problem := told.get("problem"):
@@ -116,6 +161,8 @@ def _explanation_lines(told: dict[str, Any]) -> Iterator[str]:
         yield f"  key       {auth['outcome']}: {auth['reason']}"
     if limit := told.get("rate_limit"):
         yield f"  allowance {limit['remaining']} left for {limit['counted_by']}"
+    if cache := told.get("cache"):
+        yield f"  cache     {cache['outcome']}: {cache['reason']}"
     if balancing := told.get("balancing"):
         yield f"  policy    {balancing['policy']}"
         for one in balancing["candidates"]:

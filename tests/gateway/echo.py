@@ -72,6 +72,20 @@ class Echo:
             },
         )
 
+    async def do_kept(self, scope: Any, receive: Any, send: Any, query: Any) -> None:
+        """An answer that may be stored, with `tags` that say what it shows."""
+        await self.read(receive)
+        body = json.dumps({"replica": self.name}).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"public, max-age=60"),
+            (b"x-kontor-tags", query["tags"].encode()),
+            (b"x-kontor-visibility", b"tenant"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
     async def do_readyz(self, scope: Any, receive: Any, send: Any, query: Any) -> None:
         await self.answer(send, {}, 200 if self.ready else 503)
 

@@ -51,6 +51,7 @@ async def test_the_api_is_documented(house: Operated) -> None:
     assert {path.removeprefix("/admin/") for path in document["paths"]} == {
         *("routes", "upstreams", "upstreams/{name}", "ledger", "workers", "explain", "reload"),
         *("traces", "traces/{trace_id}", "traces/recordings"),
+        *("caches", "caches/purge", *(f"caches/{{route}}/{part}" for part in ("policies", "policy", "top"))),
         *(f"upstreams/{{name}}/replicas/{{address}}/{action}" for action in ("drain", "undrain", "weight")),
     }
 

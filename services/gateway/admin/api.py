@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
-from services.gateway.admin import metrics, schemas, sums, traces
+from services.gateway.admin import caches, metrics, schemas, sums, traces
 from services.gateway.admin.errors import add_error_handlers, not_reloaded
 from services.gateway.admin.explain import Question
 from services.gateway.control.channel import ChannelError, RefusedError
@@ -31,7 +31,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Problem, "description": description}
     for status, description in (
         (401, "The admin key is missing or wrong."),
-        (404, "There is no such upstream, replica or trace."),
+        (404, "There is no such upstream, replica, cache or trace."),
         (422, "A parameter, or the gateway's document, is not in order."),
         (503, "No worker answers."),
     )
@@ -49,7 +49,7 @@ def create_app(parent: Parent, key: str) -> FastAPI:
         openapi_url="/admin/openapi.json",
     )
     app.state.parent = parent
-    for part in (router, traces.router, metrics.router):
+    for part in (router, caches.router, traces.router, metrics.router):
         app.include_router(part, dependencies=[Depends(_key_check(key))], responses=_ERRORS)
     add_error_handlers(app)
     return app

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from services.gateway.admin.explain import Question
 from services.gateway.app import VERSION, Gateway
+from services.gateway.caching.coherence import EVERYONE
 from services.gateway.caching.stamps import Stamps
 from services.gateway.control.channel import RefusedError, answer_all
 from services.gateway.control.configuration import Configuration, understand
@@ -214,6 +215,42 @@ class Commands:
             return self._gateway.explain(Question(**question))
         except Problem as problem:
             raise RefusedError(str(problem), status=problem.status) from problem
+
+    async def do_cache_top(self, route: str, count: int) -> list[dict[str, Any]] | None:
+        """The most used entries of a route's cache, None where it has none."""
+        cache = self._gateway.caches.get(route)
+        return None if cache is None else cache.top(count, perf_counter_ns())
+
+    async def do_ghost_log(self, route: str) -> dict[str, Any] | None:
+        """What a cache's policy is, and what tells how the others would do (`GhostLog.from_json`)."""
+        cache = self._gateway.caches.get(route)
+        if cache is None:
+            return None
+        return {"policy": cache.store.policy, "log": cache.store.ghost_log().as_json()}
+
+    async def do_cache_policy(self, route: str, policy: str) -> bool | None:
+        """Go by another eviction policy until the next reload."""
+        cache = self._gateway.caches.get(route)
+        if cache is None:
+            return None
+        cache.change_policy(policy)
+        return True
+
+    async def do_purge_route(self, route: str, target: str, prefix: bool, tenant: str | None) -> int | None:
+        """Drop what a route's cache has of a target, or of all that begin with it; how many keys."""
+        cache = self._gateway.caches.get(route)
+        if cache is None:
+            return None
+        whose = tenant.encode("ascii") if tenant is not None else None
+        return cache.purge(target.encode("ascii"), prefix=prefix, tenant=whose)
+
+    async def do_purge_tags(self, upstream: str, tenant: str | None, tags: list[str]) -> int | None:
+        """Drop what shows something with these tags; how many keys. Without a tenant, what is for everyone."""
+        known = self._gateway.upstreams.get(upstream)
+        if known is None or known.coherence is None:
+            return None
+        whose = tenant.encode("ascii") if tenant is not None else EVERYONE
+        return known.coherence.purge(whose, [tag.encode("ascii") for tag in tags], perf_counter_ns())
 
     async def do_stop(self, drain_s: float) -> None:
         """Drain and end; the answer says that this has begun."""

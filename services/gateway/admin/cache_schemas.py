@@ -1,0 +1,119 @@
+"""What the admin API tells of caches, and what it is asked to do with them."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from services.gateway.admin.schemas import Answer, Stored
+from services.gateway.admin.trace_schemas import TENANT
+from services.gateway.config.routes import EvictionName, VisibilityName
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
+Target = Annotated[str, StringConstraints(pattern=r"^/[!-~]{0,8000}$")]
+
+
+class Cache(Answer):
+    """A route's cache, of all workers together: each has one of its own, and so the same answer may be in several.
+
+    `requests` are GET and HEAD by what became of them: `hit`; `collapsed`, after waiting for one that fetched the
+    same; `stale`, mostly to be validated; `bypass`, as the request asked for that or no key holds it; and `miss`.
+    """
+
+    route: str
+    prefix: str
+    policies: list[EvictionName] = Field(
+        description="Of eviction, in force; more than one if workers differ."
+    )
+    visibility: VisibilityName
+    current: bool = Field(
+        description="Whether all workers know of all changes; one that does not uses nothing."
+    )
+    bound_bytes: int
+    used_bytes: int
+    entries: int
+    tags: int
+    requests: dict[str, int]
+    hit_ratio: float | None = Field(
+        description="Hits and collapsed, of all requests; null when there were none."
+    )
+    in_flight: int = Field(description="What is being fetched, and others may wait for.")
+    stored: int
+    not_stored: dict[str, int] = Field(description="Answers that came and were not stored, by why.")
+    evicted: int
+    expired: int
+    invalidated: int
+    too_large: int
+    workers: list[int]
+
+
+class Comparison(Answer):
+    """What each policy would have scored on a sample of these very requests. `favourite`: what `adaptive` goes by."""
+
+    share: float = Field(description="Of the keys, that are sampled; the least of the workers'.")
+    requests: int = Field(description="Sampled, that were scored: the last of them.")
+    hit_ratios: dict[str, float]
+    optimum: float | None = Field(description="What could have been hit at best, knowing the future.")
+
+
+class WorkersComparison(Comparison):
+    """Of one worker."""
+
+    policy: EvictionName
+    favourite: str
+
+
+class Policies(Comparison):
+    """Of all workers, weighed by their requests, and of each by its number."""
+
+    route: str
+    policies: list[EvictionName]
+    workers: dict[str, WorkersComparison]
+
+
+class Used(Stored):
+    """What is stored under a key. Keys that look alike here are shown as one: those of several audiences or queries."""
+
+    keys: int
+    workers: list[int]
+
+
+class PolicyOrder(BaseModel):
+    """How a route's cache makes room from now on, until the next reload."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    policy: EvictionName
+
+
+class PurgeOrder(BaseModel):
+    """What to drop: either `tags` of an `upstream`, or of a `route` a `path`, all that begins with `prefix`, or all.
+
+    Of a `route` without a `tenant`, that of all tenants; of `tags` without one, what is stored for everyone.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    upstream: str | None = None
+    tags: list[Tag] | None = Field(None, min_length=1, max_length=1000, description="As services name them.")
+    route: str | None = None
+    path: Target | None = Field(None, description="With its query, as callers send it.")
+    prefix: Target | None = None
+    tenant: str | None = Field(None, pattern=TENANT)
+
+    @model_validator(mode="after")
+    def _means_one_thing(self) -> Self:
+        by_tags = self.upstream is not None and self.tags is not None
+        by_route = self.route is not None and None in (self.path, self.prefix)
+        strange = (self.route, self.path, self.prefix) if by_tags else (self.upstream, self.tags)
+        if not (by_tags or by_route) or any(one is not None for one in strange):
+            raise ValueError(
+                "name an upstream and tags, or a route and at most one of path and prefix, and nothing else"
+            )
+        return self
+
+
+class Purged(Answer):
+    """How many keys were dropped, of all `workers` together. What was on its way is not stored either."""
+
+    dropped: int
+    workers: list[int]
