@@ -83,9 +83,8 @@ STALE: Final = "stale"
 COLLAPSED: Final = "collapsed"
 BYPASS: Final = "bypass"
 OUTCOMES: Final = (HIT, MISS, STALE, COLLAPSED, BYPASS)
-_OUTCOMES_FORWARDED: Final = {
+_OUTCOMES_FORWARDED: Final[dict[Forwarded | None, str]] = {
     Forwarded.STALE: STALE,
-    None: STALE,  # it may be used while it is validated
     Forwarded.BYPASS: BYPASS,
     Forwarded.REQUEST: BYPASS,
 }
@@ -560,7 +559,7 @@ class RouteCache:
     def _expected(
         self, method: bytes, key: bytes, decision: Decision, doubt: str, now_ns: int
     ) -> dict[str, Any]:
-        if decision.action is SERVE:
+        if decision.action in {SERVE, SERVE_STALE_AND_REVALIDATE}:
             return {"outcome": HIT, "reason": decision.reason}
         if decision.action is UNAVAILABLE:
             return {"outcome": "unavailable", "reason": decision.reason}
