@@ -243,3 +243,13 @@ async def test_what_has_expired_is_dropped_though_nobody_asks(stage: Stage) -> N
     await eventually(dropped)
     sweeping.cancel()
     assert store.statistics.expired == 1
+
+
+async def test_what_is_used_while_it_is_renewed_is_a_hit(stage: Stage) -> None:
+    await ask(stage)
+    await answer(stage, UNTAGGED.replace(b"HOW", b"max-age=0, stale-while-revalidate=60"))
+    told = explained(stage)
+    assert (told["outcome"], told["reason"]) == ("hit", "It is stale, but says stale-while-revalidate.")
+    await ask(stage)
+    assert requests_of(stage) == {MISS: 1, HIT: 1}
+    assert explained(stage)["outcome"] == "hit"  # also while it is renewed
