@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.gateway.timing.server_timing import server_timing
@@ -14,9 +14,13 @@ def test_example() -> None:
     assert server_timing(1_234_567, 12_345, 0) == (
         b"server-timing: processing;dur=1.235, network;dur=0.012, system;dur=0.000\r\n"
     )
+    assert server_timing(1_234_567, 0, 0) == (
+        b"server-timing: processing;dur=1.235, network;dur=0.000, system;dur=0.000\r\n"
+    )
 
 
 @given(TERMS, TERMS, TERMS)
+@example(1, 0, 0)
 def test_any_terms(processing: int, network: int, system: int) -> None:
     name, _, value = server_timing(processing, network, system).partition(b": ")
     assert name == b"server-timing"
