@@ -258,6 +258,7 @@ KINDS: Final[dict[str, tuple[float, Kind]]] = {
     "read": (20, _read),
     "write": (6, _write),
     "change": (4, _change),
+    "cached": _plain("GET", "/cached/v1/accounts?limit=3", "/cached/v1/contacts", weight=8),
     "head": _plain("HEAD", "/v1/accounts", "/echo/x", weight=2),
     "missing": (4, _missing),
     "invalid": (2, _invalid),

@@ -37,6 +37,7 @@ ROUTES: Final[list[dict[str, Any]]] = [
     {"name": "v1", "prefix": "/v1", "upstream": "customers", "methods": ["GET", "HEAD", "POST", "PATCH"]},
     {"name": "faults", "prefix": "/faults", "upstream": "customers"},
     {"name": "echo", "prefix": "/echo", "upstream": "echo", "rewrite": "/"},
+    {"name": "cached", "prefix": "/cached", "upstream": "customers", "rewrite": "/", "cache": {}},
     {"name": "pair", "prefix": "/pair", "upstream": "pair", "rewrite": "/"},
     {"name": "hedged", "prefix": "/hedged", "upstream": "hedged", "rewrite": "/"},
     {"name": "queued", "prefix": "/queued", "upstream": "queued", "rewrite": "/"},
