@@ -503,12 +503,14 @@ class RouteCache:
         self.rule = replace(self.rule, policy=name)
 
     def purge(self, target: bytes, *, prefix: bool, tenant: bytes | None = None) -> int:
-        """Drop what is stored of a target, or of all that begin with it; how many answers' keys. O(all entries).
+        """Drop what is stored of a target, or of all that begin with it; how many keys. O(all entries).
 
         Of one tenant (in hexadecimal, or `EVERYONE`) or of all. What is being fetched is not stored either.
         """
 
         def wanted(key: bytes) -> bool:
+            if target not in key:  # most are not, and to read one takes 1.5 µs
+                return False
             found = read_key(key)
             fits = found.target.startswith(target) if prefix else found.target == target
             return fits and tenant in (None, found.tenant)
