@@ -305,7 +305,7 @@ class Gateway:
         self._decide_keeping(exchange, destination)
         taken = FORWARD
         if destination.cache is not None:
-            taken = destination.cache.take(exchange, exchange.received_ns)
+            taken = destination.cache.take(exchange, exchange.started_ns)
             if taken is SERVED:
                 return False
         self._prepare(exchange, destination)
@@ -397,7 +397,13 @@ class Gateway:
         if cache is None:  # the configuration has changed meanwhile
             exchange.start(b"", True)
             return
-        taken = cache.take(exchange, perf_counter_ns())
+        try:
+            taken = cache.take(exchange, perf_counter_ns())
+        except Exception:
+            # A mistake of ours, which must not be that of whoever fetched.
+            log.exception("a request that waited could not be handled")
+            exchange.refuse(Problem(500, "internal_error", "Internal error"))
+            return
         if taken is FORWARD:
             exchange.start(b"", True)
 

@@ -213,7 +213,7 @@ class RouteCache:
             self._count(exchange, BYPASS, _HAS_BODY, now_ns)
             return FORWARD
         audience = self._audiences.of(exchange.caller)
-        key = primary_key(audience, b"http", fields.host, head.target)
+        key = primary_key(audience, fields.scheme, fields.host, head.target)
         resource = self._valid(key, now_ns)
         request: Fields = fields.found
         variants: tuple[StoredAnswer, ...] = ()
@@ -284,10 +284,10 @@ class RouteCache:
         now_ns: int,
     ) -> None:
         """Validate beside the request what it is answered with (RFC 5861, 3), unless somebody fetches it already."""
-        if key in self._flights or now_ns < self._unstorable.get(key, 0):
+        if key in self._flights or now_ns < self._unstorable.get(hash(key), 0):
             return
         aside = exchange.aside(now_ns)
-        fetch = aside.fetch = Fetch(self, key, audience, exchange.fields.found)
+        fetch = aside.fetch = Fetch(self, key, audience, exchange.fields)
         fetch.decision, fetch.resource = decision, resource
         fetch.began, fetch.asked_ns = self.store.begin(), now_ns
         self._flights[key] = fetch.flight = Flight()
@@ -305,15 +305,13 @@ class RouteCache:
     ) -> Taken:
         fetch = exchange.fetch
         if fetch is None:
-            request = read_fields(exchange.fields.lines) | exchange.fields.found
-            fetch = exchange.fetch = Fetch(self, key, audience, request)
+            fetch = exchange.fetch = Fetch(self, key, audience, exchange.fields)
         fetch.decision, fetch.resource = decision, resource
-        if decision.conditions:
-            exchange.fields.replace(_CONDITIONAL, decision.conditions)
+        self._set_conditions(exchange, fetch, decision)
         if decision.forwarded not in _ALONE and exchange.head.method == b"GET":
             flight = self._flights.get(key)
             if flight is None:
-                if now_ns >= self._unstorable.get(key, 0):
+                if now_ns >= self._unstorable.get(hash(key), 0):
                     self._flights[key] = fetch.flight = Flight()
             elif len(flight.followers) < self.rule.most_waiting and fetch.waited < _MOST_WAITS:
                 fetch.waited += 1
@@ -323,6 +321,16 @@ class RouteCache:
         fetch.asked_ns = now_ns
         self._count(exchange, _OUTCOMES_FORWARDED.get(decision.forwarded, MISS), decision.reason, now_ns)
         return FORWARD
+
+    def _set_conditions(self, exchange: "Exchange", fetch: Fetch, decision: Decision) -> None:
+        """Ask for what is stored, if it is to be validated, and else for what the caller wants."""
+        fields = exchange.fields
+        if decision.conditions:
+            fields.lines = fetch.lines
+            fields.replace(_CONDITIONAL, decision.conditions)
+        elif fields.lines is not fetch.lines:  # what it would have validated is gone since it waits
+            fields.lines = fetch.lines
+            fields.replace(frozenset(), ())
 
     def _count(self, exchange: "Exchange", outcome: str, reason: str, now_ns: int) -> None:
         """What became of a request, once it is certain; its trace tells of it, if that is kept."""
@@ -345,7 +353,8 @@ class RouteCache:
                 return rescued
         refusal = self._store(exchange, fetch, head, body, now_ns)
         if refusal:
-            self._note_unstorable(fetch.key, now_ns)
+            if exchange.head.method == b"GET" and _says_of_all(fetch, head.status, refusal):
+                self._note_unstorable(fetch.key, now_ns)
             self.refused[refusal] = self.refused.get(refusal, 0) + 1
             if exchange.kept:
                 _note(exchange, "not_stored", refusal, now_ns)
@@ -399,14 +408,16 @@ class RouteCache:
         stored = fetch.decision.stored
         if stored is None or fetch.resource is None:
             return None
+        body = fetch.resource.bodies[stored]
+        if self._coherence.stamps.changed_since(body.slots, body.asked_ns):
+            return None  # it was changed while the upstream was asked
         decision = on_error(exchange.head.method, fetch.request, stored, status, now_ns, self.rule.rules)
         if decision.action is not SERVE_STALE:
             return None
         if exchange.kept:
             _note(exchange, "stale_if_error", decision.reason, now_ns)
         member = _STATUS.hit(stored.ttl_s(now_ns), detail="stale-if-error")
-        content = fetch.resource.bodies[stored].content
-        return self._told(stored, decision.presentation, content, _line(member), now_ns)
+        return self._told(stored, decision.presentation, body.content, _line(member), now_ns)
 
     def _told(
         self, stored: StoredAnswer, presentation: Presentation, content: bytes, lines: bytes, now_ns: int
@@ -451,7 +462,7 @@ class RouteCache:
         """Whether it was stored: not, when something that it shows was changed since it was asked for."""
         tenant, coherence = fetch.audience.tenant, self._coherence
         scope = coherence.scope(tenant)
-        target = resource_key(tenant, b"http", exchange.fields.host, exchange.head.target)
+        target = resource_key(tenant, exchange.fields.scheme, exchange.fields.host, exchange.head.target)
         slots = coherence.stamps.slots(scope, (*tags, target))
         if coherence.stamps.changed_since(slots, fetch.asked_ns):
             return False
@@ -482,7 +493,7 @@ class RouteCache:
     def _note_unstorable(self, key: bytes, now_ns: int) -> None:
         if len(self._unstorable) >= _MOST_UNSTORABLE:
             self._unstorable.clear()
-        self._unstorable[key] = now_ns + _UNSTORABLE_NS
+        self._unstorable[hash(key)] = now_ns + _UNSTORABLE_NS
 
     def land(self, fetch: Fetch) -> None:
         """A fetch is over, however it went: whoever waited for it looks again."""
@@ -547,7 +558,7 @@ class RouteCache:
             return {"outcome": BYPASS, "reason": _HAS_BODY}
         if identity is None and self.rule.visibility is not Visibility.EVERYONE:
             return {"outcome": "unknown", "reason": _NOBODY}
-        key = primary_key(Audience(self.rule.visibility, identity), b"http", fields.host, head.target)
+        key = primary_key(Audience(self.rule.visibility, identity), fields.scheme, fields.host, head.target)
         entry = self.store.peek(key, now_ns)
         doubt = self._doubt(entry.value, now_ns) if entry is not None else ""
         variants = entry.value.variants if entry is not None and not doubt else ()
@@ -568,7 +579,7 @@ class RouteCache:
         if decision.forwarded not in _ALONE and method == b"GET" and key in self._flights:
             return {"outcome": COLLAPSED, "reason": _WOULD_WAIT}
         reason = doubt or decision.reason
-        if now_ns < self._unstorable.get(key, 0):
+        if now_ns < self._unstorable.get(hash(key), 0):
             reason += _NOT_STORED_LAST
         return {"outcome": _OUTCOMES_FORWARDED.get(decision.forwarded, MISS), "reason": reason}
 
@@ -600,6 +611,11 @@ class RouteCache:
 def _note(exchange: "Exchange", outcome: str, reason: str, now_ns: int) -> None:
     """For the request's trace."""
     exchange._decided(("cache", now_ns, {"crm.cache.outcome": outcome, "crm.cache.reason": reason}))
+
+
+def _says_of_all(fetch: Fetch, status: int, refusal: str) -> bool:
+    """Whether the next answer will not be stored either, as far as this one tells."""
+    return refusal != "changed" and status < 500 and fetch.request.keys().isdisjoint(_CONDITIONAL)
 
 
 def _kept_until(stored: StoredAnswer) -> int:

@@ -98,17 +98,17 @@ class Coherence:
 
     def _written_target(self, exchange: "Exchange", head: "AnswerHead", tenant: bytes, now_ns: int) -> None:
         """Of a service that does not say what it changed: its own address, and those it names (RFC 9111, 4.4)."""
-        host = exchange.fields.host
+        scheme, host = exchange.fields.scheme, exchange.fields.host
         for target in invalidated(
             exchange.head.method,
             head.status,
             head.fields(),
-            scheme=b"http",
+            scheme=scheme,
             host=host,
             target=exchange.head.target,
         ):
             for one in (tenant, EVERYONE):
-                key = resource_key(one, b"http", host, target)
+                key = resource_key(one, scheme, host, target)
                 self.stamps.stamp(self.scope(one), (key,), now_ns)
                 for cache in self.caches:
                     cache.store.remove_prefix(key)

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from services.gateway.caching.http.fields import Fields, read_fields
+
 if TYPE_CHECKING:
     from services.gateway.caching.cache import Resource, RouteCache
-    from services.gateway.caching.http.fields import Fields
     from services.gateway.caching.http.keys import Audience
     from services.gateway.caching.http.outcomes import Decision
     from services.gateway.exchange import Exchange
+    from services.gateway.protocol.request_head import RequestFields
 
 
 class Flight:
@@ -23,7 +25,8 @@ class Fetch:
     """What is remembered of a request that went forward, so that its answer can be stored.
 
     `began` is the store's epoch, and `asked_ns` the instant, before which whoever answers may not have seen a
-    change. `waited` is how often it has waited for others, `flight` who waits for it.
+    change. `waited` is how often it has waited for others, `flight` who waits for it. `request` are its fields and
+    `lines` those to pass on, as they came: while it waits, they may be given the conditions of a validation.
     """
 
     __slots__ = (
@@ -34,16 +37,20 @@ class Fetch:
         "decision",
         "flight",
         "key",
+        "lines",
         "request",
         "resource",
         "waited",
     )
 
-    def __init__(self, cache: "RouteCache", key: bytes, audience: "Audience", request: "Fields") -> None:
+    def __init__(
+        self, cache: "RouteCache", key: bytes, audience: "Audience", fields: "RequestFields"
+    ) -> None:
         self.cache = cache
         self.key = key
         self.audience = audience
-        self.request = request
+        self.lines = fields.lines
+        self.request: Fields = read_fields(fields.lines) | fields.found
         self.decision: Decision
         self.resource: Resource | None = None
         self.began = 0

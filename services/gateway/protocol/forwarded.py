@@ -16,16 +16,20 @@ def believe(exchange: "Exchange", trusts: Callable[[str], bool]) -> None:
     The caller is the last address in X-Forwarded-For that is no trusted proxy itself: what stands before it
     was written by whoever it is.
     """
-    found = exchange.fields.found
+    fields = exchange.fields
+    found = fields.found
     chain = [part.strip() for part in found.get(b"x-forwarded-for", b"").decode("latin-1").split(",")]
     chain = [*(part for part in chain if part), exchange.client.peer]
     exchange.peer = _caller(chain, trusts)
     scheme = found.get(b"x-forwarded-proto", b"http").lower()
-    host = found.get(b"x-forwarded-host", exchange.fields.host)
+    fields.scheme = scheme if scheme in (b"http", b"https") else b"http"
+    host = found.get(b"x-forwarded-host", fields.host)
+    if b"/" not in host:  # proxies pass on what callers wrote, and in a cache's keys a target follows it
+        fields.host = host
     exchange.forwarded = b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\n" % (
         ", ".join(chain).encode("latin-1"),
-        scheme if scheme in (b"http", b"https") else b"http",
-        host,
+        fields.scheme,
+        fields.host,
     )
     exchange.asked_timeout = next((found[name] for name in ACCEPTED_HEADERS if name in found), None)
 

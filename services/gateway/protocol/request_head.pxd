@@ -14,6 +14,7 @@ cdef class RequestFields:
     cdef public bint expects_continue
     cdef public bytes upgrade
     cdef public bytes onward
+    cdef public bytes scheme
 
 
 @cython.final

@@ -110,7 +110,8 @@ class RequestFields:
 
     `found` are the fields the gateway reads itself, by lower-case name; `lines` those to pass on, and `onward`
     is all of it that a replica gets, whoever sent it: those lines, the framing and `Via`. `credentials` are the
-    bytes a caller is recognised by. `body_length` is -1 for a chunked body. `upgrade` names the protocol the
+    bytes a caller is recognised by. `scheme` and `host` are those of the caller's request, also where a trusted proxy
+    tells them. `body_length` is -1 for a chunked body. `upgrade` names the protocol the
     connection shall be switched to.
     """
 
@@ -123,6 +124,7 @@ class RequestFields:
         "host",
         "lines",
         "onward",
+        "scheme",
         "upgrade",
     )
 
@@ -130,6 +132,7 @@ class RequestFields:
         self.lines = lines
         self.found = found
         self.host = found.get(b"host", b"")
+        self.scheme = b"http"
         self.credentials = found.get(b"authorization", b"")
         if b"x-api-key" in found:
             self.credentials += b"\n" + found[b"x-api-key"]  # which no single value contains
