@@ -11,6 +11,7 @@
     limits/       sizes of a request, rate of requests, patience
     routing/      host, path and method → route
     auth/         API key → tenant and principal
+    caching/      answers that are kept, as long as nothing that they show is changed
     resilience/   health, ejection, circuits, retries, hedges, deadlines, concurrency; the account of it all
     balancing/    which replica
     discovery/    where the replicas are
