@@ -302,6 +302,8 @@ class Gateway:
             exchange.caller = self._recognise(exchange.fields)
         if self._limiter is not None:
             self._count(exchange, self._limiter)
+        exchange.upstream = destination.upstream
+        exchange.upstream_name = destination.upstream.name
         self._decide_keeping(exchange, destination)
         taken = FORWARD
         if destination.cache is not None:
@@ -375,6 +377,7 @@ class Gateway:
         exchange.trace = TraceIds({}, self.random.take(DIGITS))
         exchange.request_id, exchange.id_line = like.request_id, like.id_line
         exchange.route, exchange.template, exchange.caller = like.route, like.template, like.caller
+        exchange.upstream, exchange.upstream_name = like.upstream, like.upstream_name
         return exchange
 
     def send_aside(self, exchange: Exchange) -> None:
@@ -411,16 +414,15 @@ class Gateway:
         """Whether its trace is recorded, as far as that is known before its end."""
         caller = exchange.caller
         tenant = caller.identity.tenant_id if caller is not None else None
-        exchange.kept = kept = self._keeping.before(
+        exchange.kept = self._keeping.before(
             exchange.trace.trace_id, destination.template, tenant, exchange.received_ns
         )
-        exchange.trace.sampled = kept != "" or self._leaves_to_services(exchange.trace.trace_id)
 
     def _prepare(self, exchange: Exchange, destination: Destination) -> None:
         """What is sent to a replica, whichever it will be."""
         head, fields, client, caller = exchange.head, exchange.fields, exchange.client, exchange.caller
-        exchange.upstream = upstream = destination.upstream
-        exchange.upstream_name = upstream.name
+        trace, upstream = exchange.trace, destination.upstream
+        trace.sampled = exchange.kept != "" or self._leaves_to_services(trace.trace_id)
         exchange.unsafe = head.method not in SAFE
         # An upgrade is a conversation: it is begun once.
         exchange.idempotent = (

@@ -93,8 +93,8 @@ class Recorder:
         total_ns = exchange.done_ns - exchange.received_ns
         failure = failed(exchange.status, exchange.error)
         keeping, before = self._traces.keeping, exchange.kept
-        if not exchange.upstream_name and not before:
-            # It was refused before that was asked; what the cache answers was not, and gets the same answer again.
+        if not exchange.upstream_name:
+            # It was refused before that was asked.
             before = keeping.before(exchange.trace.trace_id, exchange.template, None, now_ns)
         kept = keeping.after(before, exchange.template, total_ns, failure, now_ns)
         if kept:
