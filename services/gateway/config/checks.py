@@ -21,6 +21,7 @@ def contradictions(content: Any) -> Iterator[Mistake]:
     upstreams = _in_order(named, UpstreamSection)
     yield from _double_names(routes)
     yield from _overlaps(routes)
+    yield from _unfit_visibility(routes, _part(content, "auth", dict))
     for index, route in routes.items():
         if isinstance(named, dict) and route.upstream not in named:
             hint = suggestion(route.upstream, [str(name) for name in named])
@@ -72,6 +73,20 @@ def _overlaps(routes: Mapping[int, RouteSection]) -> Iterator[Mistake]:
             yield ("routes", index, "prefix"), f"routes[{rival}] takes {what} already"
         for key in keys:
             takers.setdefault(key, index)
+
+
+def _unfit_visibility(routes: Mapping[int, RouteSection], auth: Any) -> Iterator[Mistake]:
+    """Caches whose answers could be given to nobody, or to those whom they do not concern."""
+    open_to_all = isinstance(auth, dict) and auth.get("mode") == "none"
+    for index, route in routes.items():
+        if route.cache is None:
+            continue
+        place = ("routes", index, "cache", "visibility")
+        visibility = route.cache.visibility
+        if (route.public or open_to_all) and visibility != "everyone":
+            yield place, f"nobody says who he is here: it can only be everyone, and is {visibility}"
+        elif not (route.public or open_to_all) and visibility == "everyone":
+            yield place, "who asks may matter here: everyone is for public routes"
 
 
 def _needless_hash(index: int, route: RouteSection, upstream: UpstreamSection) -> Iterator[Mistake]:

@@ -357,6 +357,18 @@ def test_one_mistake_is_told_once() -> None:
             "routes[0].hash_on: only consistent_hash hashes, and the policy here is adaptive",
         ),
         (
+            {"routes.0.cache": {"visibility": "everyone"}},
+            "routes[0].cache.visibility: who asks may matter here: everyone is for public routes",
+        ),
+        (
+            {"routes.0.cache": {}, "routes.0.public": True},
+            "routes[0].cache.visibility: nobody says who he is here: it can only be everyone, and is scopes",
+        ),
+        (
+            {"routes.0.cache": {"visibility": "tenant"}, "auth": {"mode": "none"}},
+            "routes[0].cache.visibility: nobody says who he is here: it can only be everyone, and is tenant",
+        ),
+        (
             {"upstreams.sales.replicas": [{"host": "a", "port": 1}] * 2},
             "upstreams.sales.replicas[1]: has the address of replicas[0]",
         ),
@@ -374,6 +386,9 @@ def test_contradictions(changes: dict[str, Any], complaint: str) -> None:
         {"routes.1.prefix": "/v1/accounts", "routes.1.hosts": ["a.org"], "routes.0.hosts": ["*.a.org"]},
         {"routes.0.policy": "consistent_hash", "routes.0.hash_on": "path"},
         {"upstreams.customers.policy": "consistent_hash", "routes.0.hash_on": "path"},
+        {"routes.0.cache": {"visibility": "principal"}},
+        {"routes.0.cache": {"visibility": "everyone"}, "routes.0.public": True},
+        {"routes.0.cache": {"visibility": "everyone"}, "auth": {"mode": "none"}},
     ],
 )
 def test_no_contradictions(changes: dict[str, Any]) -> None:
