@@ -335,7 +335,8 @@ class Gateways:
         try:
             yield gateway
         finally:
-            print(gateway.stop())
+            lines = gateway.stop().splitlines()
+            print(*(line for line in lines if "kontor.access" not in line), sep="\n")
 
     def through(self, gateway: "OwnGateway") -> Connection:
         """A caller of that gateway."""
