@@ -175,7 +175,7 @@ class RouteCache:
         self._coherence = coherence
         self._current = current
         self._flights: dict[bytes, Flight] = {}
-        self._unstorable: dict[bytes, int] = {}
+        self._unstorable: dict[int, int] = {}  # by hash: keys may be long
         self.requests = dict.fromkeys(OUTCOMES, 0)
         self.refused: dict[str, int] = {}
 
