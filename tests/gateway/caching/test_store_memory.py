@@ -12,7 +12,7 @@ from services.gateway.caching.eviction.policies import POLICIES
 from services.gateway.caching.store import Store
 
 MIB = 1024 * 1024
-BOUND = 16 * MIB
+BOUND = 8 * MIB
 HOUR = 3600 * 10**9
 
 
@@ -50,7 +50,7 @@ def traffic(store: Store[bytes], requests: int, largest: int, tags: int) -> None
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_bound_holds_for_everything(policy: str) -> None:
     store: Store[bytes] = Store(BOUND, policy)
-    traffic(store, 30_000, 8192, 4)
+    traffic(store, 16_000, 8192, 4)
     gc.collect()
     occupied = tracemalloc.get_traced_memory()[0]
     assert store.statistics.evicted > 1000
@@ -62,7 +62,7 @@ def test_the_bound_holds_for_everything(policy: str) -> None:
 @pytest.mark.parametrize(("largest", "tags"), [(200, 0), (200, 6), (4096, 50)])
 def test_small_values_and_many_tags_are_counted_too(largest: int, tags: int) -> None:
     store: Store[bytes] = Store(BOUND)
-    traffic(store, 60_000 if tags < 50 else 8000, largest, tags)
+    traffic(store, 30_000 if tags < 50 else 5000, largest, tags)
     gc.collect()
     occupied = tracemalloc.get_traced_memory()[0]
     assert occupied == pytest.approx(store.used_bytes, rel=0.05)
