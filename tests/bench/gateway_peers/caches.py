@@ -36,7 +36,6 @@ _NGINX_CACHES: Final = """proxy_cache_path nginx-cache keys_zone=answers:64m max
     open_file_cache max=50000 inactive=1h;
     open_file_cache_valid 1h;
     sendfile on;
-    tcp_nopush on;
 """
 _NGINX_CACHED: Final = """proxy_cache answers;
             proxy_cache_key $host$request_uri;
