@@ -304,8 +304,8 @@ GAPS = st.lists(st.integers(0, 10**9), min_size=9, max_size=9)
 
 
 def at(gaps: list[int]) -> list[int]:
-    """Readings with these gaps between them."""
-    return [sum(gaps[: place + 1]) for place in range(len(gaps))]
+    """Readings with these gaps between them; none is 0, which would be one that never happened."""
+    return [1 + sum(gaps[: place + 1]) for place in range(len(gaps))]
 
 
 @given(GAPS, SERVICE, NS)

@@ -201,7 +201,7 @@ async def test_the_span_lasts_as_long_as_was_measured_even_when_the_wall_clock_j
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        monkeypatch.setattr("shared.telemetry.request.time_ns", lambda: 0)
+        monkeypatch.setattr("shared.telemetry.clocks.time_ns", lambda: 0)
         await answer(send)
 
     before = time.time_ns()
