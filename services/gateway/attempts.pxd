@@ -44,6 +44,7 @@ cdef class Attempts:
     cdef public RequestFields fields
     cdef public bytes forwarded
     cdef public RequestHead head
+    cdef public long long headed_ns
     cdef public bytes id_line
     cdef public bint idempotent
     cdef public str kept

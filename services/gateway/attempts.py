@@ -84,6 +84,7 @@ class Attempts:
         "fields",
         "forwarded",
         "head",
+        "headed_ns",
         "id_line",
         "idempotent",
         "kept",
@@ -145,7 +146,7 @@ class Attempts:
         self.key: bytes
         self.vouched: bytes
         # Set while it runs
-        self.ready_ns = self.slot_ns = self.uploaded_ns = 0
+        self.headed_ns = self.ready_ns = self.slot_ns = self.uploaded_ns = 0
         self.over = False
         self.connection: UpstreamConnection | None = None
         self.status = 0
@@ -176,6 +177,8 @@ class Attempts:
             self.deadline_ns += now_ns - self.received_ns
             if complete:
                 self.uploaded_ns = now_ns
+        elif self.headed_ns:
+            self.deadline_ns += self.headed_ns - self.received_ns  # nor is that of its head
         upstream = self.upstream
         upstream.budget.on_request(self.received_ns)
         limiter = upstream.limiter

@@ -125,8 +125,10 @@ class Exchange(Attempts):
         told = head
         if self.unsafe:
             self._written(head, now_ns)
+            now_ns = perf_counter_ns()  # that is part of its time
         elif self.fetch is not None:
             told, body, about = self.fetch.cache.settle(self, self.fetch, head, body, now_ns)
+            now_ns = perf_counter_ns()
         # Whether the rest of a request that is answered already ever comes is not known.
         client = self.client
         close = self.close or client.closing or (self.fields.body_length != 0 and client.unread)
@@ -151,7 +153,7 @@ class Exchange(Attempts):
         self.done_ns = now_ns
         self.status = head.status
         self.answered = readings_of(connection, now_ns, outcome_of(head.status), "", head)
-        if self.attempts > 1 or connection.connected_ns or self.uploaded_ns:
+        if self.attempts > 1 or connection.connected_ns or self.uploaded_ns or self.headed_ns:
             self.latency = components_of(self.finished()).latency
         else:
             said = head.found.get(TERMS_HEADER)
@@ -471,6 +473,7 @@ class Exchange(Attempts):
             address,
             port,
             tuple(self.decisions or ()),
+            self.headed_ns,
         )
 
 

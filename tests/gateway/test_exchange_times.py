@@ -1,6 +1,7 @@
 """Which instants a request's time is counted from and to, and what becomes of it when it breaks off."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from time import perf_counter_ns
 
@@ -123,6 +124,32 @@ async def test_a_small_body_on_its_way_is_the_callers_time(stage: Stage) -> None
     transport_of(exchange.connection).protocol.data_received(OK)
     components = components_of(told(exchange))
     assert components.upload >= A_WHILE_NS > components.pre
+
+
+async def test_a_head_in_pieces_counts_from_the_first(stage: Stage) -> None:
+    """The wait for the rest is the caller's own: neither a wait of ours nor off the replica's time."""
+    client, _ = stage.call(GET[:10])
+    await asyncio.sleep(A_WHILE_S)
+    client.data_received(GET[10:20])
+    client.data_received(GET[20:])
+    exchange = client.exchange
+    assert exchange is not None
+    assert exchange.deadline_ns - exchange.started_ns == exchange.route.timeout_ns
+    await stage.connect_all()
+    transport_of(exchange.connection).protocol.data_received(OK)
+    components = components_of(told(exchange))
+    assert components.upload >= A_WHILE_NS
+    assert components.queue == 0
+
+
+async def test_a_refused_request_counts_from_its_first_piece_as_well(stage: Stage) -> None:
+    refused = b"TRACE /x HTTP/1.1\r\nHost: a\r\n\r\n"
+    client, caller = stage.call(refused[:10])
+    await asyncio.sleep(A_WHILE_S)
+    client.data_received(refused[10:])
+    timing = re.search(rb"network;dur=([\d.]+)", caller.written)
+    assert timing is not None
+    assert float(timing[1]) >= A_WHILE_S * 1e3
 
 
 async def test_pipelined_requests_count_from_their_bytes(stage: Stage) -> None:

@@ -34,7 +34,7 @@ cdef class ClientConnection:
 
     @cython.locals(phase=int)
     cpdef object data_received(self, bytes data)
-    @cython.locals(end=Py_ssize_t, now_ns="long long", head=RequestHead, rest=bytes)
+    @cython.locals(end=Py_ssize_t, now_ns="long long", received_ns="long long", head=RequestHead, rest=bytes)
     cdef object _take_head(self, bytes data, bint held)
     cdef object _wait_for_head(self, bytes data, Py_ssize_t end)
     @cython.locals(length="long long")

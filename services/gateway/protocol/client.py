@@ -64,7 +64,7 @@ class ClientConnection:
         self._phase = _HEAD
         self._buffer = b""
         self._since_ns = 0
-        # Of what waits in the buffer: when its first byte came (or at the latest; 0 for just now), and when its last.
+        # Of what waits in the buffer: until when at the latest its first byte came (0: just now), and when its last.
         self._arrived_ns = self._newest_ns = 0
         self._left = 0
         self._taken = 0
@@ -153,7 +153,10 @@ class ClientConnection:
             self.reject(problem, now_ns)
             return
         rest = data[end + 4 :]
-        exchange = self.exchange = Exchange(self._gateway, self, head, self._arrived_ns or now_ns, now_ns)
+        received_ns = self._arrived_ns or now_ns
+        exchange = self.exchange = Exchange(self._gateway, self, head, received_ns, now_ns)
+        if not held and received_ns != now_ns:
+            exchange.headed_ns = now_ns  # it came in pieces
         self._arrived_ns = self._newest_ns if rest else 0
         if head.fields.body_length:
             self._take_head_with_body(exchange, head, rest)
@@ -170,9 +173,10 @@ class ClientConnection:
         elif b"\n" in data.replace(b"\r\n", b""):
             self.reject(malformed("a line ends in a bare LF"), now_ns)
         else:
-            self._arrived_ns = 0  # of a request that counts from its whole head
             if not self._buffer:
-                self._since_ns = now_ns  # the head's first byte: what follows does not start the clock anew
+                self._since_ns = self._arrived_ns = (
+                    now_ns  # the head's first byte: what follows does not start the clock anew
+                )
             self._buffer = data
 
     def _take_head_with_body(self, exchange: Exchange, head: RequestHead, rest: bytes) -> None:

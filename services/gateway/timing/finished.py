@@ -86,6 +86,7 @@ class FinishedRequest(NamedTuple):
     """One request through the gateway, from its first byte to the last byte of its answer.
 
     received      the request's first bytes were here
+    headed        its head was complete; 0 where that is the same, or nobody waited for it
     started       our code began with it
     ready         routed and authorised, and not answered from the cache; 0 when it was answered before that
     uploaded      the last byte of its body was here, or we stopped waiting for it; 0 without a body
@@ -124,6 +125,7 @@ class FinishedRequest(NamedTuple):
     server_address: str = ""
     server_port: int = 0
     decisions: tuple[Decision, ...] = ()
+    headed_ns: int = 0
 
     @property
     def total_ns(self) -> int:

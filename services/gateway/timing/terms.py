@@ -104,7 +104,8 @@ class Components(NamedTuple):
 
 def components_of(request: FinishedRequest) -> Components:
     """Every component of a request, whatever its end. They add up to `total_ns`; the terms are `.latency`."""
-    if len(request.attempts) == 1 and not request.uploaded_ns and not request.resumed_ns:
+    unusual = request.uploaded_ns or request.resumed_ns or request.headed_ns
+    if len(request.attempts) == 1 and not unusual:
         attempt = request.attempts[0]
         received_ns, started_ns, ready_ns, slot_ns = request[0], request[1], request[2], request[4]
         in_order = received_ns <= started_ns <= ready_ns <= slot_ns <= attempt.asked_ns
@@ -128,6 +129,7 @@ def components_of(request: FinishedRequest) -> Components:
 def accounted(request: FinishedRequest) -> Components:
     """The same for any readings, in order or not. What is usual is known for a quarter of the time this takes."""
     account = _Account(request.received_ns, request.done_ns)
+    account.until(request.headed_ns, "upload")
     account.until(request.started_ns, "queue")
     account.until(request.ready_ns or request.done_ns, "pre")
     slot, uploaded = request.slot_ns, request.uploaded_ns

@@ -196,6 +196,15 @@ async def _chunked_upload(traffic: Traffic, caller: Caller, kind: str) -> bool:
     return not (await traffic.ask(caller, kind, "POST", path, pieces=pieces, headers=headers)).closes
 
 
+async def _slow_head(traffic: Traffic, caller: Caller, kind: str) -> bool:
+    request_id, head = traffic.head("GET", traffic.one(["/faults/none", "/nowhere"]))
+    sent_ns = perf_counter_ns()
+    for piece in (head[:7], head[7:50], head[50:]):
+        await caller.send(piece)
+        await asyncio.sleep(0.001)
+    return not (await traffic.answered(caller, kind, "GET", request_id, sent_ns)).closes
+
+
 async def _pipelined(traffic: Traffic, caller: Caller, kind: str) -> bool:
     """Several requests, of which some come while others are under way."""
     paths = ["/faults/waits?ms=2", "/v1/accounts?limit=1", "/echo/x", "/nowhere"]
@@ -280,6 +289,7 @@ KINDS: Final[dict[str, tuple[float, Kind]]] = {
     "hedged": _plain("GET", "/hedged/faults/waits?ms=25&only=one", weight=3),
     "queued": _plain("GET", "/queued/faults/waits?ms=1", weight=3),
     "too late": _plain("GET", "/late/faults/waits?ms=150", weight=0.5),
+    "slow head": (2, _slow_head),
     "small upload": (3, _small_upload),
     "large upload": (2, _large_upload),
     "chunked upload": (2, _chunked_upload),
