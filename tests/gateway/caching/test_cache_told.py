@@ -9,7 +9,10 @@ from uuid import UUID
 import pytest
 
 from services.gateway.caching.cache import BYPASS, COLLAPSED, HIT, MISS, STALE, RouteCache
+from services.gateway.caching.coherence import Coherence
 from services.gateway.caching.http.keys import Audience, Visibility, primary_key
+from services.gateway.caching.rule import CacheRule
+from services.gateway.caching.stamps import Stamps
 from services.gateway.protocol.request_head import RequestHead, parse_request_head
 from shared.identity import Identity
 from tests.gateway.caching.test_cache import FRESH, GET, PLAIN, UNTAGGED, answer, ask, cache_of
@@ -166,12 +169,10 @@ async def test_explain_tells_that_changes_are_not_known(stage: Stage) -> None:
     assert plain.describe(0)["current"] is True
 
 
-async def test_who_asks_decides_where_answers_are_not_for_everyone() -> None:
-    stage = Stage({"cache": {"visibility": "scopes"}})
-    cache = cache_of(stage)
+def test_who_asks_decides_where_answers_are_not_for_everyone() -> None:
+    cache = RouteCache("all", CacheRule(), Coherence("u", Stamps.private()), None)
     assert cache.explain(head_of(), None, 0)["outcome"] == "unknown"
     assert cache.explain(head_of(), WHO, 0)["outcome"] == "miss"
-    stage.close()
 
 
 async def test_the_most_used_are_shown_without_who_they_are_for(stage: Stage) -> None:
