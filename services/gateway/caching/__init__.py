@@ -1,4 +1,4 @@
-"""The gateway's cache: what may be kept and used again, what makes it out of date, and what is dropped for want of room.
+"""The gateway's cache: what may be kept and used again, what makes it out of date, what is dropped for want of room.
 
 cache      a route's cache at work: what is asked of it before a request goes forward, and what it makes of answers
 rule       what a route may choose of it
