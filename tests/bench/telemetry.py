@@ -1,18 +1,23 @@
-"""What telling where the time goes costs a service: CPU and requests/s with timing off, on, and 1, 10, 100 % recorded.
+"""What telling where the time goes costs: CPU and requests/s with timing off, on, and 1, 10, 100 % recorded.
 
-`make bench BENCH=telemetry`. One process answers requests with one statement each, straight through ASGI, so that
-neither a network nor a database blurs the figures. The forms take turns in short rounds and are compared round by
-round, on CPU time of the whole process: what the exporting thread takes counts as the requests', since it runs on the
-service's core. The collector is a process of its own.
+`make bench BENCH=telemetry [ARGS="service alone gateway down"]`. The collector is a process of its own.
+
+service   one process answers requests with one statement each, straight through ASGI, so that neither a network nor a
+          database blurs the figures. The forms take turns in short rounds and are compared round by round, on CPU time
+          of the whole process: what the exporting thread takes counts as the requests', since it runs on the same core
+alone     the same of the gateway, between transports that go nowhere (`telemetry_alone`)
+gateway   whole gateways under load, before a replica that costs next to nothing (`telemetry_gateway`)
+down      a gateway whose collector is away for a minute of load, beside one whose collector is there
 """
 
 import asyncio
-import json
+import logging
 import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, perf_counter_ns, process_time_ns, thread_time_ns
@@ -26,6 +31,10 @@ from shared.telemetry.database import DatabaseStatement
 from shared.telemetry.driving import time_tasks
 from shared.telemetry.server import ASGIApp, Message, Receive, Scope, Send, ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry, configure
+from tests.bench.harness import finish
+from tests.bench.telemetry_alone import bench_alone
+from tests.bench.telemetry_gateway import TOLD, bench_collector_down, bench_gateway
+from tests.bench.timed_gateway import OFF, TIMING
 
 ROUNDS = 15
 REQUESTS = 1_500
@@ -39,7 +48,7 @@ with OtlpReceiver() as receiver:
     sys.stdin.read()
 """
 TIMED = "timing"
-OFF = "off"
+PARTS = ("service", "alone", "gateway", "down")
 
 
 class Cost(NamedTuple):
@@ -168,7 +177,8 @@ async def longest_lag(app: ASGIApp, seconds: float, pause_s: float) -> float:
     return statistics.quantiles(late, n=100)[98]
 
 
-async def bench(endpoint: str, log: TextIO) -> None:
+async def bench_service(endpoint: str, log: TextIO) -> dict[str, float]:
+    """Prints and gives what every form costs."""
     time_tasks(asyncio.get_running_loop())
     recording = {share: telemetry(endpoint, share) for share in SHARES}
     forms: dict[str, ASGIApp] = {
@@ -205,9 +215,41 @@ async def bench(endpoint: str, log: TextIO) -> None:
     for told in recording.values():
         await asyncio.to_thread(told.shutdown)
     print("spans lost:", sum(outbox.dropped + outbox.failed for outbox in outboxes))
-    print(json.dumps({"bench": "telemetry", "figures": figures}))
+    return figures
+
+
+async def bench_gateway_alone(endpoint: str, log: TextIO) -> dict[str, float]:
+    """Prints and gives what every form of the gateway's code costs."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    root.handlers[:] = [LineHandler(log, TextFormatter())]
+    root.setLevel("INFO")
+    forms = {name: Telemetry() for name in (OFF, TIMING, TOLD)}
+    forms |= {f"{share:.0%} recorded": telemetry(endpoint, share) for share in SHARES}
+    figures = await bench_alone(forms)
+    for told in forms.values():
+        await asyncio.to_thread(told.shutdown)
+    root.handlers[:], level = before
+    root.setLevel(level)
+    return figures
+
+
+async def main(parts: Sequence[str], nowhere: TextIO) -> None:
+    """All parts, or those that are named."""
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name, collector() as endpoint:
+        folder = Path(name)
+        if "service" in parts:
+            figures |= await bench_service(endpoint, nowhere)
+        if "alone" in parts:
+            figures |= await bench_gateway_alone(endpoint, nowhere)
+        if "gateway" in parts:
+            figures |= await bench_gateway(folder, endpoint, rounds=8, seconds=2)
+        if "down" in parts:
+            figures |= await bench_collector_down(folder, endpoint, rounds=20, seconds=3)
+    finish("telemetry", figures)
 
 
 if __name__ == "__main__":
-    with Path(os.devnull).open("w") as nowhere, collector() as endpoint:
-        uvloop.run(bench(endpoint, nowhere))
+    with Path(os.devnull).open("w") as devnull:
+        uvloop.run(main(sys.argv[1:] or PARTS, devnull))

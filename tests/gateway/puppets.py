@@ -85,14 +85,17 @@ class _Silent:
 class Opening:
     """A connection to a replica that is not there yet."""
 
-    def __init__(self, protocol: UpstreamConnection, made: list[PuppetTransport]) -> None:
+    def __init__(
+        self, protocol: UpstreamConnection, made: list[PuppetTransport], transport: type[PuppetTransport]
+    ) -> None:
         self.protocol = protocol
         self._made = made
+        self._transport = transport
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def succeed(self) -> None:
         """The replica accepts it."""
-        transport = PuppetTransport(self.protocol)
+        transport = self._transport(self.protocol)
         self._made.append(transport)
         self.protocol.connection_made(transport)
         if not self.done.done():
@@ -109,16 +112,24 @@ class Opening:
 class Stage:
     """The gateway with one upstream of three replicas, all healthy, and no connection to any. Close it at the end."""
 
-    def __init__(self, route: dict[str, Any] | None = None, **upstream: Any) -> None:
+    def __init__(
+        self,
+        route: dict[str, Any] | None = None,
+        *,
+        telemetry: Telemetry | None = None,
+        transport: type[PuppetTransport] = PuppetTransport,
+        **upstream: Any,
+    ) -> None:
         self._route = route or {}
         self._upstream = upstream
+        self._transport = transport
         self.openings: list[Opening] = []
         self.connections: list[PuppetTransport] = []
         self.clients: list[ClientConnection] = []
         self.loop = asyncio.get_running_loop()
         self._create_connection = self.loop.create_connection
         self.loop.create_connection = self._open  # type: ignore[method-assign,assignment]
-        self.gateway = Gateway(self.snapshot(), KeyRing(()), None, Telemetry())
+        self.gateway = Gateway(self.snapshot(), KeyRing(()), None, telemetry or Telemetry())
         for endpoint in self.upstream.endpoints:
             self.upstream.observe(endpoint, True, "it says so")
 
@@ -149,7 +160,7 @@ class Stage:
         return self.gateway.upstreams["u"]
 
     async def _open(self, factory: Any, host: str, port: int) -> None:
-        opening = Opening(factory(), self.connections)
+        opening = Opening(factory(), self.connections, self._transport)
         self.openings.append(opening)
         try:
             await opening.done
