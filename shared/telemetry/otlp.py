@@ -17,6 +17,7 @@ from shared.telemetry.spans import Attributes, CommonAttributes, SpanEvent, Span
 _U64: Final = (1 << 64) - 1
 _LONGEST_VARINT: Final = 10
 _MOST_NAMES: Final = 1_024
+_LONGEST_AT_ONCE: Final = 8_192
 _KINDS: Final = {kind: bytes((0x30, kind.value + 1)) for kind in SpanKind}
 """OTLP keeps 0 for the unspecified; otherwise the order is the same."""
 _TIMES: Final = Struct("<BQBQ")
@@ -120,7 +121,7 @@ def _attributes(beginnings: _Beginnings, attributes: Attributes) -> list[bytes]:
     written = []
     for key, value in attributes.items():
         if type(value) is int:
-            number = _varint(value & _U64)
+            number = _varint(value if value >= 0 else value & _U64)
             written.append(beginnings[key][len(number)] + number)
         elif type(value) is str:
             written.append(_text_attribute(beginnings.tag, key, value.encode("utf-8", "replace")))
@@ -131,10 +132,20 @@ def _attributes(beginnings: _Beginnings, attributes: Attributes) -> list[bytes]:
 
 def _text_attribute(tag: bytes, key: str, text: bytes) -> bytes:
     name, length = _key(key), len(text)
-    whole = len(name) + length + 4
-    if whole < 0x80:
-        return b"%b%c%b\x12%c\x0a%c%b" % (tag, whole, name, length + 2, length, text)
-    return _field(tag, name + _field(b"\x12", _field(b"\x0a", text)))
+    if length > _LONGEST_AT_ONCE:
+        return _field(tag, name + _field(b"\x12", _field(b"\x0a", text)))
+    length_written = _END[length]
+    value_length = 1 + len(length_written) + length
+    value_length_written = _END[value_length]
+    whole_length = len(name) + 1 + len(value_length_written) + value_length
+    return b"%b%b%b\x12%b\x0a%b%b" % (
+        tag,
+        _END[whole_length],
+        name,
+        value_length_written,
+        length_written,
+        text,
+    )
 
 
 def _value(value: Any) -> bytes:

@@ -81,7 +81,7 @@ class Alone:
         on_loop = thread_time_ns() - loop_began
         if self._outbox is not None:
             while self._outbox.waiting:  # noqa: ASYNC110 (another thread empties it)
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.05)
         await asyncio.sleep(0)
         return Cost((process_time_ns() - began) / REQUESTS / 1_000, on_loop / REQUESTS / 1_000)
 

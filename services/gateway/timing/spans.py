@@ -7,6 +7,7 @@ of, and `crm.service.*` what the replica said of its own time, as it said it.
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import compress
 from typing import Final
 
 from opentelemetry.trace import SpanKind
@@ -63,10 +64,10 @@ def spans_of(request: FinishedRequest, components: Components | None = None) -> 
     """
     found = components if components is not None else components_of(request)
     name = _name(request.method, request.template)
-    counted = critical_path(request.attempts)
     spans = [_server_span(request, name, found)]
+    counted = {id(attempt) for attempt in critical_path(request.attempts)}
     for number, attempt in enumerate(request.attempts):
-        spans.append(_attempt_span(request, attempt, name, number, any(attempt is one for one in counted)))
+        spans.append(_attempt_span(request, attempt, name, number, id(attempt) in counted))
     return spans
 
 
@@ -256,9 +257,7 @@ def _add_latency(attributes: Attributes, components: Components) -> str:
     attributes["crm.latency.network_ns"] = network_ns
     attributes["crm.latency.system_ns"] = system_ns
     attributes["crm.latency.total_ns"] = processing_ns + network_ns + system_ns
-    for name, value in zip(_COMPONENTS, components, strict=True):
-        if value:
-            attributes[name] = value
+    attributes.update(compress(zip(_COMPONENTS, components, strict=True), components))
     return latency.dominant
 
 

@@ -93,8 +93,8 @@ class Components(NamedTuple):
     @property
     def latency(self) -> Latency:
         """The three terms."""
-        queue, pre, upload, pool_wait, backoff, hedge_wait, connect, *rest = self
-        service_processing, service_network, service_system, wire, beyond, body, wake, post = rest
+        queue, pre, upload, pool_wait, backoff, hedge_wait, connect = self[:7]
+        service_processing, service_network, service_system, wire, beyond, body, wake, post = self[7:]
         return Latency(
             pre + service_processing + post,
             upload + connect + service_network + wire + body,
@@ -167,7 +167,7 @@ def attempt_accounted(attempt: Attempt, uploaded_ns: int = 0) -> Components:
 
 def _is_usual(attempt: Attempt) -> bool:
     """Whether it was made on an open connection and answered to the end, one reading after the other."""
-    _, asked_ns, connected_ns, sent_ns, first_byte_ns, last_byte_ns, ended_ns, *_ = attempt
+    asked_ns, connected_ns, sent_ns, first_byte_ns, last_byte_ns, ended_ns = attempt[1:7]
     return not connected_ns and 0 < asked_ns <= sent_ns <= first_byte_ns <= last_byte_ns <= ended_ns
 
 
