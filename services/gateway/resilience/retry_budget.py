@@ -176,7 +176,8 @@ class RetryPolicy:
         if not replayable:
             return "Not retried: the body cannot be sent again."
         # A 500 is as often the request's fault as the replica's: a second opinion, never a third.
-        if retries >= (1 if failure is SERVER_ERROR else self._rule.max_retries):
+        most = self._rule.max_retries
+        if retries >= (min(1, most) if failure is SERVER_ERROR else most):
             return f"Not retried: {retries} retries were made already."
         return None
 

@@ -146,6 +146,8 @@ def test_what_is_no_failure_to_retry_is_never_retried(outcome: Outcome) -> None:
 def test_attempts_run_out_and_a_500_gets_one_second_opinion() -> None:
     assert [decide(BROKEN, retries=made).allowed for made in range(4)] == [True, True, False, False]
     assert [decide(SERVER_ERROR, retries=made).allowed for made in range(3)] == [True, False, False]
+    never = policy(RetryRule(max_retries=0))
+    assert not any(decide(failure, of=never).allowed for failure in (BROKEN, SERVER_ERROR))
 
 
 def test_the_budget_bounds_retries_and_refusals_take_nothing_from_it() -> None:
