@@ -18,7 +18,9 @@ def _cluster(data: Path) -> Path:
 
 
 def _postmaster(data: Path) -> int:
-    return int((_cluster(data) / "postmaster.pid").read_text().split()[0])
+    """Its process id; 0 while the file is there but not written yet."""
+    written = (_cluster(data) / "postmaster.pid").read_text().split()
+    return int(written[0]) if written else 0
 
 
 def test_life_of_a_suite(open_directory: Path, tmp_path: Path) -> None:
