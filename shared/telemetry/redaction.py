@@ -1,6 +1,7 @@
 """Paths and URLs as they may stand in a trace or a log: without credentials, query values and personal data."""
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ _PLAIN_PATH: Final = re.compile(rf"(?:/(?:{_SEGMENT}))+")
 _PLAIN_NAME: Final = re.compile(
     r"[a-z][a-z0-9_]{0,31}(?:(?:\[|%5[Bb])[a-z][a-z0-9_.]{0,31}(?:\]|%5[Dd])){0,2}"
 )
+_LONGER_THAN_ANY_NAME: Final = 128
 _LONGEST_PATH: Final = 512
 REDACTED: Final = "REDACTED"
 
@@ -29,10 +31,25 @@ def plain_path(path: str) -> str:
     return kept[:_LONGEST_PATH]
 
 
+def plain_target(target: str) -> str:
+    """A request's target: its path, and of its query the parameters' names."""
+    path, mark, query = target.partition("?")
+    return f"{plain_path(path)}?{_plain_query(query)}" if mark and query else plain_path(path)
+
+
 def plain_url(url: str) -> str:
     """The URL without user information and fragment, its query reduced to the parameters' names."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    names = (pair.partition("=")[0] for pair in parts.query.split("&") if pair)
-    query = "&".join(f"{name if _PLAIN_NAME.fullmatch(name) else REDACTED}={REDACTED}" for name in names)
-    return f"{parts.scheme}://{host}{plain_path(parts.path)}{'?' + query if query else ''}"
+    return f"{parts.scheme}://{host}{plain_target(f'{parts.path}?{parts.query}')}"
+
+
+def _plain_query(query: str) -> str:
+    names = [pair.partition("=")[0] for pair in query.split("&") if pair]
+    return "&".join([_plain_name(name[:_LONGER_THAN_ANY_NAME]) for name in names])
+
+
+@lru_cache(maxsize=1_024)
+def _plain_name(name: str) -> str:
+    """Most queries use the same few."""
+    return f"{name if _PLAIN_NAME.fullmatch(name) else REDACTED}={REDACTED}"

@@ -244,7 +244,7 @@ async def main(parts: Sequence[str], nowhere: TextIO) -> None:
         if "alone" in parts:
             figures |= await bench_gateway_alone(endpoint, nowhere)
         if "gateway" in parts:
-            figures |= await bench_gateway(folder, endpoint, rounds=8, seconds=2)
+            figures |= await bench_gateway(folder, endpoint, rounds=6, seconds=2)
         if "down" in parts:
             figures |= await bench_collector_down(folder, endpoint, rounds=20, seconds=3)
     finish("telemetry", figures)

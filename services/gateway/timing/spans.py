@@ -21,7 +21,7 @@ from services.gateway.timing.terms import (
     components_of,
     critical_path,
 )
-from shared.telemetry.redaction import plain_path, plain_url
+from shared.telemetry.redaction import plain_path, plain_target
 from shared.telemetry.spans import CommonAttributes, SpanEvent, SpanRecord
 
 # The convention wants a bounded set: anything else is `_OTHER`, and its span is called `HTTP`.
@@ -239,8 +239,7 @@ def _common_to_attempts(
 
 
 def _url(attempt: Attempt, target: str) -> str:
-    host = f"http://{attempt.host}:{attempt.port}"
-    return plain_url(host + target) if "?" in target else host + plain_path(target)
+    return f"http://{attempt.host}:{attempt.port}{plain_target(target)}"
 
 
 @lru_cache(maxsize=1_024)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.telemetry.redaction import REDACTED, plain_path, plain_url
+from shared.telemetry.redaction import REDACTED, plain_path, plain_target, plain_url
 
 ID = "0192f0c1-7c1e-7cc5-b1a5-6d1f1e6a0001"
 
@@ -71,3 +71,17 @@ def test_of_a_query_the_usual_names_stay() -> None:
 )
 def test_a_name_that_is_somebodys_goes_as_well(name: str) -> None:
     assert plain_url(f"http://h:1/v1/x?{name}") == "http://h:1/v1/x?REDACTED=REDACTED"
+
+
+@pytest.mark.parametrize(
+    ("target", "plain"),
+    [
+        ("/v1/x", "/v1/x"),
+        ("/v1/x?", "/v1/x"),
+        ("/v1/x?limit=5&&q=Jane#q?", "/v1/x?limit=REDACTED&q=REDACTED"),
+        ("/v1/Jane?a=http://h/?b=c", "/v1/REDACTED?a=REDACTED"),
+        ("*", "REDACTED"),
+    ],
+)
+def test_a_target_is_a_url_without_its_host(target: str, plain: str) -> None:
+    assert plain_target(target) == plain
