@@ -2,18 +2,13 @@
 
 import logging
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from threading import Thread
 from time import monotonic, sleep
 from typing import Final
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
-from opentelemetry.trace import Tracer
 
 from shared.telemetry.otlp import OtlpEncoder, span
 from shared.telemetry.spans import SpanRecord
@@ -24,14 +19,13 @@ _MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 _LOGGERS = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "opentelemetry.exporter.otlp.proto.http.metric_exporter",
-    "opentelemetry.sdk._shared_internal",
 )
 
 
 class OncePerMinute(logging.Filter):
     """Lets one record a minute through, over all loggers that share it.
 
-    A collector that is down makes the exporter log every attempt and the queue every span it drops.
+    A collector that is down makes the exporters log every attempt.
     """
 
     def __init__(self) -> None:
@@ -47,7 +41,7 @@ class OncePerMinute(logging.Filter):
 
 
 class _OnceStoppedExporter(OTLPSpanExporter):
-    """Can be told to stop twice: by us when time is up, and by the processor when it gets there.
+    """Can be told to stop twice: when time is up, and again when all is sent or given up.
 
     And it posts what is encoded already, by the client that it has made from the environment (endpoint, headers,
     certificates, compression, time-outs) and that retries.
@@ -90,34 +84,6 @@ def _written(records: Iterable[SpanRecord]) -> Iterator[bytes]:
         yield span(record)
         if not number % _SPANS_AT_A_TIME:
             sleep(_PAUSE_S)
-
-
-def make_tracer(
-    endpoint: str, *, share: float, resource: Mapping[str, str]
-) -> tuple[Tracer, Callable[[float], None]]:
-    """A tracer that exports to `endpoint` in the background, and the function that flushes and stops it.
-
-    That function takes the longest time it may block, in seconds.
-    """
-    quieten_loggers()
-    exporter = _OnceStoppedExporter(endpoint=endpoint)
-    provider = TracerProvider(
-        # Not parent-based: a caller's flags neither force recording nor switch it off.
-        sampler=TraceIdRatioBased(share),
-        resource=whole_resource(resource),
-        shutdown_on_exit=False,
-    )
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-
-    def stop(timeout_s: float) -> None:
-        # The provider's own shutdown waits up to 30 s for an export that is being retried.
-        flush = Thread(target=provider.shutdown, name="telemetry-flush", daemon=True)
-        flush.start()
-        flush.join(timeout_s)
-        if flush.is_alive():
-            exporter.shutdown()
-
-    return provider.get_tracer("kontor", resource.get("service.version")), stop
 
 
 def whole_resource(resource: Mapping[str, str]) -> Resource:

@@ -1,64 +1,21 @@
 """The one object through which a process records spans."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
-
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind
+from collections.abc import Mapping
 
 from shared.telemetry.outbox import OutboxLimits, SpanOutbox
-from shared.telemetry.spans import Attributes
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Tracer
-
-
-TracerMaker = Callable[[], "tuple[Tracer, Callable[[float], None]]"]
 
 
 class Telemetry:
-    """Starts spans, takes finished ones, or says that there is nothing to record to.
+    """Where finished spans go: `outbox`, or None when no endpoint is configured and all work for spans is skipped.
 
-    `recording` is false when no endpoint is configured: the caller then skips all work for spans, and `outbox` is
-    None. `share` (0 to 1) of all traces is recorded, see `shared.telemetry.sampling`. The tracer behind `start_span`
-    is made when it is first needed, together with the function that stops it.
+    `share` (0 to 1) of all traces is recorded, see `shared.telemetry.sampling`.
     """
 
-    __slots__ = ("_make_tracer", "_stop_tracer", "_tracer", "outbox", "recording", "share")
+    __slots__ = ("outbox", "share")
 
-    def __init__(
-        self,
-        tracer: "Tracer | None" = None,
-        *,
-        outbox: SpanOutbox | None = None,
-        share: float = 1.0,
-        make_tracer: TracerMaker | None = None,
-    ) -> None:
-        self._tracer = tracer
-        self._make_tracer = make_tracer
-        self._stop_tracer: Callable[[float], None] | None = None
+    def __init__(self, *, outbox: SpanOutbox | None = None, share: float = 1.0) -> None:
         self.outbox = outbox
         self.share = share
-        self.recording = tracer is not None or outbox is not None
-
-    def start_span(
-        self,
-        name: str,
-        kind: SpanKind,
-        attributes: Attributes,
-        *,
-        start_time: int,
-        context: Context | None = None,
-    ) -> Span:
-        """Start a span under the context's current one, at a wall-clock time in ns; the caller ends it.
-
-        Call it only when `recording`.
-        """
-        if self._tracer is None:
-            if self._make_tracer is None:
-                raise RuntimeError("no span can start: telemetry is not configured")
-            self._tracer, self._stop_tracer = self._make_tracer()
-        return self._tracer.start_span(name, context, kind, attributes, start_time=start_time)
 
     def shutdown(self, timeout_s: float = 2.0) -> None:
         """Send what is buffered and stop, giving up after `timeout_s` seconds. Blocks.
@@ -66,9 +23,6 @@ class Telemetry:
         Belongs at the end of the lifespan: on SIGTERM uvicorn ends the process by the signal itself, so
         handlers of `atexit` never run and spans still buffered would be lost.
         """
-        stop, self._stop_tracer = self._stop_tracer, None
-        if stop is not None:
-            stop(timeout_s)
         if self.outbox is not None:
             self.outbox.shutdown(timeout_s)
 
@@ -90,7 +44,7 @@ def configure(service_name: str, *, version: str, instance_id: str, environ: Map
         return Telemetry()
     # The SDK and its exporter take 0.15 s of CPU to import, which each of the suite's processes would
     # pay at start although most installations have no collector.
-    from shared.telemetry.exporting import OtlpSpanExporter, make_tracer  # noqa: PLC0415 - see above
+    from shared.telemetry.exporting import OtlpSpanExporter  # noqa: PLC0415 - see above
 
     share = sampled_share(environ)
     resource = {
@@ -98,11 +52,8 @@ def configure(service_name: str, *, version: str, instance_id: str, environ: Map
         "service.version": version,
         "service.instance.id": instance_id,
     }
-    outbox = SpanOutbox(OtlpSpanExporter(endpoint, resource), outbox_limits(environ))
     return Telemetry(
-        outbox=outbox,
-        share=share,
-        make_tracer=lambda: make_tracer(endpoint, share=share, resource=resource),
+        outbox=SpanOutbox(OtlpSpanExporter(endpoint, resource), outbox_limits(environ)), share=share
     )
 
 

@@ -116,16 +116,6 @@ def test_telemetry_has_an_outbox_where_there_is_an_endpoint(receiver: OtlpReceiv
     assert configure("sales", version="1", instance_id="sales-1", environ={}).outbox is None
 
 
-def test_the_tracer_and_the_outbox_both_deliver_at_the_shutdown(receiver: OtlpReceiver) -> None:
-    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
-    telemetry = configure("sales", version="1", instance_id="sales-1", environ=environ)
-    assert telemetry.outbox is not None
-    telemetry.outbox.put([ROOT])
-    telemetry.start_span("in line", SpanKind.CLIENT, {}, start_time=1).end(2)
-    telemetry.shutdown()
-    assert {span.name for span in receiver.spans} == {"GET", "in line"}
-
-
 def test_the_bounds_are_the_standard_ones() -> None:
     assert outbox_limits({}) == OutboxLimits()
     environ = {
