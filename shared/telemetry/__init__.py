@@ -15,6 +15,7 @@ then have two SERVER spans.
     shared.telemetry.downstream    calls side by side, and the one that was waited for
     shared.telemetry.tracecontext  W3C traceparent and tracestate
     shared.telemetry.sampling      which traces are recorded
+    shared.telemetry.methods       known methods, and what stands for the others
     shared.telemetry.redaction     paths and URLs without personal data
     shared.telemetry.spans         SpanRecord, a finished span as a tuple
     shared.telemetry.outbox        finished spans on their way out, on a thread of its own

@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from shared.telemetry.driving import driven
+from shared.telemetry.methods import OTHER, SPELLINGS, original
 from shared.telemetry.redaction import plain_path
 from shared.telemetry.request import RequestContext, current_request
 from shared.telemetry.sampling import sampled
@@ -34,10 +35,6 @@ RouteOf = Callable[[Scope], str | None]
 RECEIVED: Final = "received_ns"
 """Where the server's protocol leaves, in the scope, the monotonic reading of the request's first bytes."""
 
-# The convention wants a bounded set: anything else is `_OTHER`, and its span is called `HTTP`.
-_METHODS = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
-)
 _SAMPLED: Final = 1
 _RANDOM: Final = 2  # the flag of W3C's level 2: the trace id is random
 
@@ -241,9 +238,9 @@ def _span(
     attributes["url.path"] = served.path
     if served.request_id:
         attributes["crm.request.id"] = served.request_id
-    known = served.method if served.method in _METHODS else ""
+    known = SPELLINGS.get(served.method, "")
     if not known:
-        attributes["http.request.method_original"] = served.method[:32]
+        attributes["http.request.method_original"] = original(served.method)
     host, port = scope.get("server") or ("", None)
     return SpanRecord(
         served.trace_id,
@@ -282,7 +279,7 @@ def _common(
     error: str | None,
 ) -> CommonAttributes:
     attributes: dict[str, AttributeValue] = {
-        "http.request.method": method or "_OTHER",
+        "http.request.method": method or OTHER,
         "url.scheme": scheme,
         "network.protocol.version": version,
     }

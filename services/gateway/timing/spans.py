@@ -21,14 +21,10 @@ from services.gateway.timing.terms import (
     components_of,
     critical_path,
 )
+from shared.telemetry.methods import OTHER, SPELLINGS, original
 from shared.telemetry.redaction import plain_path, plain_target
 from shared.telemetry.spans import CommonAttributes, SpanEvent, SpanRecord
 
-# The convention wants a bounded set: anything else is `_OTHER`, and its span is called `HTTP`.
-_METHODS: Final = {
-    name: name.decode()
-    for name in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"PATCH", b"QUERY")
-}
 # Ends that are failures although their status, which may have gone out already, says nothing of it.
 _FAILED: Final = frozenset({"client_left", "cut_short"})
 _OUTCOMES: Final = tuple(outcome.label for outcome in Outcome)
@@ -92,8 +88,7 @@ def _server_span(request: FinishedRequest, name: str, components: Components) ->
         "url.path": plain_path(request.path.decode("latin-1")),
         "crm.request.id": request.request_id.decode("latin-1"),
     }
-    if request.method not in _METHODS:
-        attributes["http.request.method_original"] = request.method.decode("latin-1")[:32]
+    _add_method(attributes, request.method)
     dominant = _add_latency(attributes, components)
     offset_ns = request.offset_ns
     return SpanRecord(
@@ -109,7 +104,7 @@ def _server_span(request: FinishedRequest, name: str, components: Components) ->
         "" if failure else None,
         request.trace_state,
         _common_to_requests(
-            _METHODS.get(request.method, "_OTHER"),
+            SPELLINGS.get(request.method, OTHER),
             request.http10,
             request.template,
             request.upstream,
@@ -162,6 +157,7 @@ def _attempt_span(
 ) -> SpanRecord:
     offset_ns = request.offset_ns
     attributes: Attributes = {"url.full": _url(attempt, request.target.decode("latin-1"))}
+    _add_method(attributes, request.method)
     dominant = _add_latency(attributes, attempt_components(attempt, request.uploaded_ns))
     verdict = _add_service(attributes, attempt)
     failure = attempt.outcome != OK or attempt.status >= 400
@@ -179,7 +175,7 @@ def _attempt_span(
         attempt.detail if failure else None,
         request.trace_state,
         _common_to_attempts(
-            _METHODS.get(request.method, "_OTHER"),
+            SPELLINGS.get(request.method, OTHER),
             request.template,
             request.upstream,
             attempt.host,
@@ -244,8 +240,14 @@ def _url(attempt: Attempt, target: str) -> str:
 
 @lru_cache(maxsize=1_024)
 def _name(method: bytes, template: str) -> str:
-    known = _METHODS.get(method, "HTTP")
+    known = SPELLINGS.get(method, "HTTP")
     return f"{known} {template}" if template else known
+
+
+def _add_method(attributes: Attributes, method: bytes) -> None:
+    """One that nobody knows, as it was sent: `http.request.method` says only that it is another."""
+    if method not in SPELLINGS:
+        attributes["http.request.method_original"] = original(method)
 
 
 def _add_latency(attributes: Attributes, components: Components) -> str:

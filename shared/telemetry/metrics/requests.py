@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
+from shared.telemetry.methods import SPELLINGS
 from shared.telemetry.metrics.active import ActiveRequests
 from shared.telemetry.metrics.definitions import (
     COMPONENT_DURATION,
@@ -17,10 +18,6 @@ from shared.telemetry.metrics.definitions import (
 from shared.telemetry.metrics.durations import MOST_SERIES, OTHER, Cells, Durations, Labels
 from shared.telemetry.metrics.families import Family, Number
 
-METHODS: Final = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
-)
-"""The bounded set that the convention wants; anything else is `_OTHER`."""
 EVENTS: Final = (
     "authentication_failed",
     "forbidden",
@@ -29,10 +26,6 @@ EVENTS: Final = (
     "connection_refused",
 )
 COMPONENTS: Final = ("processing", "network", "system")
-_SPELLINGS: Final[dict[bytes | str, str]] = {
-    **{method: method for method in METHODS},
-    **{method.encode("ascii"): method for method in METHODS},
-}
 _FIRST_BOUND_NS: Final = HTTP_BOUNDS_NS[0]
 _MOST_ROUTES: Final = 200
 _MOST_KINDS: Final = 4 * MOST_SERIES
@@ -127,7 +120,7 @@ class RequestMetrics:
         self, method: bytes | str, route: str | None, status: int | None, error: str | None
     ) -> _Series:
         """What a request of this kind is counted in."""
-        spelling = _SPELLINGS.get(method)
+        spelling = SPELLINGS.get(method)
         code, hop = status or 0, self._hop
         template = route or ""
         error_type = self._error_type(code, error or "")

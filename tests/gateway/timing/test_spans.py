@@ -221,3 +221,12 @@ def test_odd_requests() -> None:
     assert attributes(server)["network.protocol.version"] == "1.0"
     assert attributes(server)["url.path"] == "/x/REDACTED/REDACTED"
     assert not {"http.route", "server.address", "crm.upstream.name"} & set(attributes(server))
+
+
+def test_a_method_that_nobody_knows_is_told_with_bounds() -> None:
+    for span in spans_of(told(asked(), method=b"x" * 100)):
+        assert (attributes(span)["http.request.method"], span.name) == ("_OTHER", "HTTP /v1/accounts")
+        assert attributes(span)["http.request.method_original"] == "x" * 32
+    for span in spans_of(told(asked(), method=b"CONNECT")):
+        assert attributes(span)["http.request.method"] == "CONNECT"
+        assert "http.request.method_original" not in attributes(span)

@@ -2,10 +2,11 @@ import math
 
 import pytest
 
+from shared.telemetry.methods import METHODS
 from shared.telemetry.metrics.definitions import HTTP_BOUNDS_NS
 from shared.telemetry.metrics.durations import MOST_SERIES
 from shared.telemetry.metrics.families import Distribution
-from shared.telemetry.metrics.requests import EVENTS, METHODS, RequestMetrics
+from shared.telemetry.metrics.requests import EVENTS, RequestMetrics
 from tests.shared.telemetry.metrics.recording import MS, observation, request_metrics, scraped, value
 
 
