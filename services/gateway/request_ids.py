@@ -1,13 +1,13 @@
 """Every request has an id: the caller's, if it is a decent one, or a new UUIDv7."""
 
 import os
-import re
 from time import time_ns
 from typing import Final
 
+from shared.logs.context import USABLE_REQUEST_ID
+
 ID_DIGITS: Final = 18
 """How many random digits an id has."""
-DECENT: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 class RandomHex:
@@ -58,4 +58,4 @@ class RequestIds:
 
 def accepted(sent: bytes | None) -> bool:
     """Whether the caller's own id is fit for logs and headers."""
-    return sent is not None and DECENT.fullmatch(sent) is not None
+    return sent is not None and USABLE_REQUEST_ID.fullmatch(sent) is not None

@@ -1,13 +1,12 @@
 """What happens to every request before its route: a request id, and an identity or a refusal. Raw ASGI."""
 
-import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from shared.database.tables import new_id
 from shared.identity import IDENTITY_HEADER, IdentityError
 from shared.identity.verifier import IdentityVerifier
-from shared.logs.context import request_id_var
+from shared.logs.context import USABLE_REQUEST_ID, request_id_var
 from shared.problems import Problem, problem_response_parts
 
 Scope = MutableMapping[str, Any]
@@ -17,7 +16,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _REQUEST_ID = b"x-request-id"
-_USABLE_ID = re.compile(rb"[\x21-\x7e]{1,128}\Z")
 _IDENTITY = IDENTITY_HEADER.lower().encode()
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 """What is asked every few seconds and says nothing when it is answered: neither traced nor logged nor counted."""
@@ -37,7 +35,7 @@ class RequestIds:
             await self._app(scope, receive, send)
             return
         given = header(scope, _REQUEST_ID)
-        request_id = given if given is not None and _USABLE_ID.match(given) else str(new_id()).encode()
+        request_id = given if given and USABLE_REQUEST_ID.fullmatch(given) else str(new_id()).encode()
         scope["request_id"] = request_id.decode("ascii")
 
         async def send_with_id(message: Message) -> None:
