@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from time import perf_counter_ns
@@ -81,7 +82,7 @@ class Gateway:
         self._telemetry = telemetry
         # Without a collector of ours the sampled traces are the services' affair, and they are told to record.
         self._exports = telemetry.outbox is not None
-        self._keeping = Keeping(KeepingRule(telemetry.share if self._exports else 0.0), perf_counter_ns())
+        self._keeping = Keeping(KeepingRule(), perf_counter_ns())
         self.traces = Traces(self._keeping, telemetry.outbox)
         self.metrics = GatewayMetrics(telemetry.outbox)
         self._recorder = Recorder(self.traces, self.metrics)
@@ -114,6 +115,9 @@ class Gateway:
         self.timeouts = snapshot.timeouts
         self._limiter = RateLimiter(snapshot.rate) if snapshot.rate_limited else None
         self._client_connections.rule = snapshot.clients
+        self._keeping.configure(
+            replace(snapshot.keeping, share=self._telemetry.share if self._exports else 0.0)
+        )
         self._open_to_all = snapshot.auth == "none"
         for name in self.upstreams.keys() - snapshot.upstreams.keys():
             self.upstreams.pop(name).close()

@@ -51,6 +51,19 @@ async def test_a_replica_that_left_is_forgotten_once_nothing_runs_there(stage: S
     assert known(stage) == {stays}
 
 
+@pytest.mark.parametrize(("route", "kept"), [({}, "recent"), ({"slow_s": 1e-6}, "slow")])
+async def test_a_route_says_what_is_slow(route: dict[str, Any], kept: str) -> None:
+    stage = Stage(route)
+    _, caller = stage.call(GET)
+    await stage.connect_all()
+    transport_of(stage.exchanges()[0].connection).protocol.data_received(OK)
+    await turns()
+    assert caller.written.endswith(b"ok")
+    stage.gateway.metrics.flush()
+    assert [one["kept"] for one in stage.gateway.traces.describe({})] == [kept]
+    stage.close()
+
+
 async def test_what_is_found_for_an_upstream_that_is_gone_changes_nothing(stage: Stage) -> None:
     stage.gateway._found("another", replicas(stage, "one"))
     assert known(stage) == {"one", "two", "three"}

@@ -223,4 +223,5 @@ def _route(route: Route) -> dict[str, Any]:
         "attempt_timeout_s": route.attempt_timeout_s,
         "max_retries": route.retry.max_retries,
         "hedged": route.hedging is not None,
+        "slow_s": route.slow_s,
     }

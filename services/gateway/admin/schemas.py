@@ -42,6 +42,7 @@ class Route(Answer):
     attempt_timeout_s: float | None
     max_retries: int
     hedged: bool
+    slow_s: float | None = Field(description="From when on a request is slow; null: learnt.")
 
 
 class Account(Answer):

@@ -8,14 +8,17 @@ from pydantic import BeforeValidator, Field
 from services.gateway.config.checks import contradictions
 from services.gateway.config.routes import RouteSection
 from services.gateway.config.upstreams import UpstreamSection
-from services.gateway.config.values import Count, Name, Network, Seconds
+from services.gateway.config.values import Count, Name, Network, Seconds, SecondsOrNone
 from services.gateway.documents import Document, Location, Section
 from services.gateway.limits.sizes import SizeLimits
 from services.gateway.limits.timeouts import Timeouts
 from services.gateway.limits.token_bucket import Rate
 from services.gateway.resilience.client_connections import ClientConnectionRule
+from services.gateway.routing.policy import Route
+from services.gateway.timing.keeping import KeepingRule
 
 _CLIENTS = ClientConnectionRule()
+_KEEPING = KeepingRule()
 
 
 class AuthSection(Section):
@@ -71,6 +74,22 @@ class RateSection(Section):
         return Rate(self.per_second, self.burst)
 
 
+class TracesSection(Section):
+    """From when on a request is slow, and so kept as a trace whatever is sampled."""
+
+    slow_s: Seconds | None = None
+    slow_percentile: Annotated[float, Field(gt=0, lt=100)] = _KEEPING.slow_percentile
+    slow_min_s: SecondsOrNone = _KEEPING.slow_min_s
+
+    def rule(self, routes: Iterable[Route]) -> KeepingRule:
+        """As the keeping takes it, but for the share that is sampled, which the environment says."""
+        return KeepingRule(
+            slow_s={route.name: route.slow_s for route in routes if route.slow_s is not None},
+            slow_percentile=self.slow_percentile,
+            slow_min_s=self.slow_min_s,
+        )
+
+
 def _count_of_workers(content: Any) -> Any:
     if content == "auto":
         return None
@@ -87,6 +106,7 @@ class ConfigDocument(Document):
     auth: AuthSection = AuthSection()
     limits: LimitsSection = LimitsSection()
     rate_limit: RateSection = RateSection()
+    traces: TracesSection = TracesSection()
     routes: tuple[RouteSection, ...]
     upstreams: Mapping[Name, UpstreamSection]
 

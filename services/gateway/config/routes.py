@@ -172,9 +172,12 @@ class RouteSection(Section):
     retries: RetriesSection | None = None
     hedging: Hedging | None = None
     cache: CacheSection | None = None
+    slow_s: Seconds | None = None
 
-    def route(self, policy: str, retry: RetryRule, hedging: HedgingRule | None) -> Route:
-        """The route; the arguments are its upstream's, for where it has none of its own."""
+    def route(
+        self, policy: str, retry: RetryRule, hedging: HedgingRule | None, slow_s: float | None
+    ) -> Route:
+        """The route; the arguments are its upstream's and the document's, for where it has none of its own."""
         policy = self.policy or policy
         return Route(
             name=self.name,
@@ -192,6 +195,7 @@ class RouteSection(Section):
             retry=self.retries.rule() if self.retries else retry,
             hedging=hedging if self.hedging is None else hedging_rule(self.hedging),
             cache=self.cache.rule() if self.cache else None,
+            slow_s=self.slow_s or slow_s,
         )
 
     def _hash_on(self, policy: str) -> HashOn | None:

@@ -28,6 +28,7 @@ from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.hedging import HedgingRule
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
 from services.gateway.routing.policy import RouteTable
+from services.gateway.timing.keeping import KeepingRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class UpstreamPlan:
 class Snapshot:
     """What the pipeline works with. `workers`: processes, `None` for one on each CPU.
 
-    `max_pipelined_bytes`: of requests that wait for the one before them on their connection.
+    `max_pipelined_bytes`: of requests that wait for the one before them on their connection. `keeping` lacks the share
+    of sampled traces, which is not the document's.
     """
 
     routes: RouteTable
@@ -75,6 +77,7 @@ class Snapshot:
     auth: Literal["keys", "none"]
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     workers: int | None
+    keeping: KeepingRule
 
 
 def load(path: Path) -> Snapshot:
@@ -91,12 +94,13 @@ def read(text: str, source: str, folder: Path) -> Snapshot:
     """The snapshot of a document that errors call `source`, and whose files are looked for in `folder`."""
     document = parse_document(text, ConfigDocument, source)
     plans = {name: _plan(name, section, folder) for name, section in document.upstreams.items()}
+    routes = [
+        route.route(plan.policy, plan.retry, plan.hedging, document.traces.slow_s)
+        for route in document.routes
+        for plan in [plans[route.upstream]]
+    ]
     return Snapshot(
-        routes=RouteTable(
-            route.route(plan.policy, plan.retry, plan.hedging)
-            for route in document.routes
-            for plan in [plans[route.upstream]]
-        ),
+        routes=RouteTable(routes),
         upstreams=MappingProxyType(plans),
         limits=document.limits.sizes(),
         rate=document.rate_limit.rate(),
@@ -107,6 +111,7 @@ def read(text: str, source: str, folder: Path) -> Snapshot:
         auth=document.auth.mode,
         trusted_proxies=document.trusted_proxies,
         workers=document.workers,
+        keeping=document.traces.rule(routes),
     )
 
 

@@ -35,7 +35,8 @@ class Route:
     A `public` route asks for no key and vouches for nobody. `policy` is the balancing policy's name where it
     is not the upstream's, `hash_on` what consistent hashing goes by, `priority` who goes first when not all
     can, `retry` when a failed attempt is followed by another, `hedging` when one that is late is (`None`: never),
-    `cache` what is kept of its answers (`None`: nothing).
+    `cache` what is kept of its answers (`None`: nothing). A request that takes `slow_s` is kept as a slow one (`None`:
+    what is slow is learnt).
     """
 
     name: str
@@ -53,6 +54,7 @@ class Route:
     retry: RetryRule = field(default_factory=RetryRule)
     hedging: HedgingRule | None = None
     cache: CacheRule | None = None
+    slow_s: float | None = None
 
     def target(self, raw_path: bytes, query: bytes) -> bytes:
         """What the upstream is asked for: the caller's own bytes but for the rewritten prefix."""

@@ -31,6 +31,7 @@ _NEVER_NS: Final = 1 << 63
 class KeepingRule:
     """`share` (0 to 1) of the traces are sampled. A request is slow from its route's `slow_s` on, or where its route
     has none, when it is slower than `slow_percentile` percent of the route's last requests and takes `slow_min_s`.
+    Routes are known by their names here.
 
     Besides, one request every `recent_every_s` is remembered, though not exported, so that there is always
     something to look at.
@@ -72,10 +73,14 @@ class Keeping:
         self._recordings: list[Recording] = []
         self._slow: dict[str, _Slow] = {}
         self._recent_at_ns = now_ns
-        self.configure(rule)
+        self._go_by(rule)
 
     def configure(self, rule: KeepingRule) -> None:
-        """Go by another rule from now on; what was learnt of the routes is learnt anew."""
+        """Go by a rule from now on; if it is another one, what was learnt of the routes is learnt anew."""
+        if rule != self._rule:
+            self._go_by(rule)
+
+    def _go_by(self, rule: KeepingRule) -> None:
         self._rule = rule
         self._all = rule.share >= 1.0
         self._bound = b"%016x" % round(rule.share * (1 << 64))
@@ -114,7 +119,8 @@ class Keeping:
     def after(self, before: str, route: str, total_ns: int, failed: bool, now_ns: int) -> str:
         """Why a request that is over is kept, or "". To be asked of every request, once: it learns from each.
 
-        `before` is what `before` said of it. Of several reasons the first counts: asked, error, slow, sampled.
+        `route` is the route's name, or what stands for it where none was found; `before` is what `before` said of the
+        request. Of several reasons the first counts: asked, error, slow, sampled.
         """
         slow = (self._slow.get(route) or self._learn(route, now_ns)).judge(total_ns, now_ns)
         if before == ASKED:

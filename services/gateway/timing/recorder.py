@@ -93,10 +93,13 @@ class Recorder:
         total_ns = exchange.done_ns - exchange.received_ns
         failure = failed(exchange.status, exchange.error)
         keeping, before = self._traces.keeping, exchange.kept
-        if not exchange.upstream_name:
+        if exchange.upstream_name:
+            route = exchange.route.name
+        else:
             # It was refused before that was asked.
-            before = keeping.before(exchange.trace.trace_id, exchange.template, None, now_ns)
-        kept = keeping.after(before, exchange.template, total_ns, failure, now_ns)
+            route = exchange.template
+            before = keeping.before(exchange.trace.trace_id, route, None, now_ns)
+        kept = keeping.after(before, route, total_ns, failure, now_ns)
         if kept:
             self._traces.take((exchange.finished(offset_ns, kept),))
         return kept

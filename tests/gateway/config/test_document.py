@@ -13,7 +13,7 @@ from services.gateway import config
 from services.gateway.balancing.balancer import BalancerRules
 from services.gateway.balancing.policies import DEFAULT_POLICY, POLICIES
 from services.gateway.balancing.policy import Replica
-from services.gateway.config.document import LimitsSection
+from services.gateway.config.document import LimitsSection, TracesSection
 from services.gateway.config.routes import Failure, HedgingSection, PolicyName, RetriesSection
 from services.gateway.config.upstreams import (
     BreakerSection,
@@ -41,6 +41,7 @@ from services.gateway.resilience.hedging import HedgingRule
 from services.gateway.resilience.ledger import Outcome
 from services.gateway.resilience.retry_budget import BudgetRule, RetryRule
 from services.gateway.routing.policy import HashOn, Route
+from services.gateway.timing.keeping import KeepingRule
 
 PLAIN: dict[str, Any] = {
     "routes": [
@@ -106,6 +107,7 @@ def test_sections_default_to_what_the_rules_default_to() -> None:
     assert LimitsSection().sizes() == SizeLimits()
     assert LimitsSection().clients(()) == ClientConnectionRule()
     assert LimitsSection().timeouts() == Timeouts()
+    assert TracesSection().rule(()) == KeepingRule()
     replica = {"host": "a", "port": 1}
     assert UpstreamSection.model_validate({"replicas": (replica,)}).balancer_rules() == BalancerRules()
     found = UpstreamSection.model_validate({"replicas": {"dns": {"name": "x", "port": 1}}})
@@ -200,6 +202,15 @@ def test_what_is_hashed(said: Any, meant: HashOn) -> None:
     assert (first.hash_on, second.hash_on) == (meant, None)
 
 
+def test_what_is_slow() -> None:
+    assert snapshot().keeping == KeepingRule()
+    assert snapshot(routes__0__slow_s=0.2).keeping == KeepingRule(slow_s={"accounts": 0.2})
+    made = snapshot(
+        routes__0__slow_s=0.2, traces={"slow_s": 1.5, "slow_percentile": 90, "slow_min_s": 0}
+    ).keeping
+    assert made == KeepingRule(slow_s={"accounts": 0.2, "deals": 1.5}, slow_percentile=90, slow_min_s=0)
+
+
 def test_where_replicas_come_from(tmp_path: Path) -> None:
     dns = {"name": "sales.internal", "type": "SRV", "every_s": 9, "nameserver": "[::1]:8600"}
     text = changed(
@@ -238,7 +249,11 @@ def test_zones_panic_and_slow_start() -> None:
         ("limits", {"max_header_bytes": 1}, "limits.max_header_bytes: must be greater than or equal to 1024"),
         ("rate_limit", {"burst": 0}, "rate_limit.burst: must be greater than or equal to 1"),
         ("rate_limit", {"enabled": 0}, "rate_limit.enabled: must be true or false"),
+        ("traces", {"slow_s": 0}, "traces.slow_s: must be greater than 0"),
+        ("traces", {"slow_percentile": 100}, "traces.slow_percentile: must be less than 100"),
+        ("traces", {"slow": 1}, "traces.slow: unknown field; did you mean slow_s?"),
         ("routes", None, "routes: must be a list"),
+        ("routes.0.slow_s", "1s", "routes[0].slow_s: must be a number"),
         ("routes.0.prefix", "v1", "routes[0].prefix: must be a path of whole segments"),
         ("routes.0.prefix", "/v1/", "routes[0].prefix: must be a path of whole segments"),
         ("routes.0.name", "A B", "routes[0].name: must be a name: lower-case letters"),

@@ -68,7 +68,7 @@ def test_what_the_example_calls_defaults_are_the_defaults() -> None:
     assert list(made.routes) == list(without.routes)
     assert made.upstreams == without.upstreams
     document = parse_document(EXAMPLE.read_text(), ConfigDocument)
-    for section in ("limits", "rate_limit", "auth", "workers", "trusted_proxies"):
+    for section in ("limits", "rate_limit", "traces", "auth", "workers", "trusted_proxies"):
         assert getattr(parse_document(text, ConfigDocument), section) == getattr(document, section)
 
 

@@ -134,6 +134,19 @@ def test_another_rule() -> None:
     assert one.after(SAMPLED, "r", 2 * S, failed=False, now_ns=1) == SLOW
 
 
+def test_the_same_rule_again_forgets_nothing() -> None:
+    one = settled(min_samples=10, slow_min_s=0)
+    for at in (1, 2 * S):
+        for _ in range(10):
+            one.after("", "r", MS, failed=False, now_ns=at)
+    learnt = one.thresholds()
+    assert learnt["r"] is not None
+    one.configure(KeepingRule(share=0, recent_every_s=1e6, min_samples=10, slow_min_s=0))
+    assert one.thresholds() == learnt
+    one.configure(KeepingRule(share=0))
+    assert one.thresholds() == {}
+
+
 def test_memory_is_bounded_whatever_the_routes_are_called() -> None:
     one = settled()
     for number in range(2_500):
