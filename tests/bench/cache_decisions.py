@@ -14,11 +14,11 @@ from uuid import UUID
 
 from services.gateway.caching.http.cache_status import CacheStatus, append
 from services.gateway.caching.http.decision import on_answer, on_not_modified, on_request
-from services.gateway.caching.http.fields import read_fields
 from services.gateway.caching.http.freshness import SECOND_NS, Times
 from services.gateway.caching.http.keys import Audience, Visibility, primary_key
 from services.gateway.caching.http.outcomes import Forwarded
 from services.gateway.caching.http.stored import StoredAnswer, StorePlan
+from services.gateway.protocol.fields import read_fields
 from shared.identity import Identity
 
 _ROUNDS: Final = 15

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from services.gateway.caching.http.fields import Fields, read_fields
+from services.gateway.caching.http.fields import Fields
+from services.gateway.protocol.fields import read_fields
 
 if TYPE_CHECKING:
-    from services.gateway.caching.cache import Resource, RouteCache
+    from services.gateway.caching.cache import RouteCache
     from services.gateway.caching.http.keys import Audience
     from services.gateway.caching.http.outcomes import Decision
+    from services.gateway.caching.resource import Resource
     from services.gateway.exchange import Exchange
     from services.gateway.protocol.request_head import RequestFields
 

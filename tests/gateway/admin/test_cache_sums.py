@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from services.gateway.admin import cache_sums as sums
 from services.gateway.admin.cache_schemas import Cache, Policies, PurgeOrder, Used
-from services.gateway.caching.cache import COLLAPSED, HIT, MISS, RouteCache
+from services.gateway.caching.cache import RouteCache
 from services.gateway.caching.coherence import Coherence
 from services.gateway.caching.rule import CacheRule
 from services.gateway.caching.stamps import Stamps
+from services.gateway.caching.telling import COLLAPSED, HIT, MISS
 
 TENANT = "01900000-0000-7000-8000-000000000001"
 

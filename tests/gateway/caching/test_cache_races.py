@@ -210,7 +210,7 @@ async def test_a_mistake_with_one_who_waited_is_not_that_of_whoever_fetched(
     def fails(*arguments: object) -> None:
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr(cache, "_valid", fails)
+    monkeypatch.setattr(cache, "_doubt", fails)
     await answer(stage, said(b"1"))
     assert leader.written.endswith(b"\r\n\r\n1")
     assert first.written.startswith(b"HTTP/1.1 500 ")

@@ -8,11 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from services.gateway.caching.cache import BYPASS, COLLAPSED, HIT, MISS, STALE, RouteCache
+from services.gateway.caching.cache import RouteCache
 from services.gateway.caching.coherence import Coherence
 from services.gateway.caching.http.keys import Audience, Visibility, primary_key
 from services.gateway.caching.rule import CacheRule
 from services.gateway.caching.stamps import Stamps
+from services.gateway.caching.telling import BYPASS, COLLAPSED, HIT, MISS, STALE
 from services.gateway.protocol.request_head import RequestHead, parse_request_head
 from shared.identity import Identity
 from tests.gateway.caching.test_cache import FRESH, GET, PLAIN, UNTAGGED, answer, ask, cache_of

@@ -1,4 +1,4 @@
-from services.gateway.caching.cache import HIT, MISS, OUTCOMES
+from services.gateway.caching.telling import HIT, MISS, OUTCOMES
 from services.gateway.metrics.caches import cache_families
 from shared.telemetry.metrics.families import merged
 from tests.gateway.metrics.describing import NOW, Described

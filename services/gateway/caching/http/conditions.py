@@ -8,10 +8,11 @@ import re
 from typing import Final
 
 from services.gateway.caching.http.dates import parse_date
-from services.gateway.caching.http.fields import Fields, name_of
+from services.gateway.caching.http.fields import Fields
 from services.gateway.caching.http.outcomes import NOT_MODIFIED, UNSATISFIABLE, WHOLE, Form, Presentation
 from services.gateway.caching.http.stored import StoredAnswer
 from services.gateway.caching.http.validators import is_strong, lists
+from services.gateway.protocol.fields import name_of
 
 ORIGIN_ONLY: Final = frozenset({b"if-match", b"if-unmodified-since"})
 PRECONDITIONS: Final = frozenset({b"if-none-match", b"if-modified-since", b"if-range", b"range"})

@@ -15,7 +15,7 @@ from services.gateway.caching.http.directives import (
     RequestDirectives,
     request_directives,
 )
-from services.gateway.caching.http.fields import Fields, read_fields
+from services.gateway.caching.http.fields import Fields
 from services.gateway.caching.http.freshness import Times, freshness
 from services.gateway.caching.http.keys import matches, parse_vary, select, selecting
 from services.gateway.caching.http.outcomes import (
@@ -44,6 +44,7 @@ from services.gateway.caching.http.reuse import (
 from services.gateway.caching.http.stored import StoredAnswer, StorePlan
 from services.gateway.caching.http.storing import REQUEST_NO_STORE, UNKEYED, has_unkeyed, why_not
 from services.gateway.caching.http.structured import TARGETS, governing
+from services.gateway.protocol.fields import read_fields
 
 _METHODS: Final = frozenset({b"GET", b"HEAD"})
 # Without these a request takes what there is.

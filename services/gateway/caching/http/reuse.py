@@ -8,11 +8,12 @@ from typing import Final
 
 from services.gateway.caching.http.dates import parse_date
 from services.gateway.caching.http.directives import RequestDirectives
-from services.gateway.caching.http.fields import Fields, name_of
+from services.gateway.caching.http.fields import Fields
 from services.gateway.caching.http.freshness import SECOND_NS, satisfies
 from services.gateway.caching.http.keys import recency
 from services.gateway.caching.http.stored import StoredAnswer
 from services.gateway.caching.http.validators import entity_tag, is_strong, same_weakly
+from services.gateway.protocol.fields import name_of
 
 ERRORS: Final = frozenset({500, 502, 503, 504})
 """The failures that `stale-if-error` speaks of (RFC 5861, 4)."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from services.gateway.caching.http.dates import parse_date, write_date
 from services.gateway.caching.http.directives import AnswerDirectives
-from services.gateway.caching.http.fields import Fields, name_of
+from services.gateway.caching.http.fields import Fields
 from services.gateway.caching.http.freshness import (
     SECOND_NS,
     Freshness,
@@ -15,7 +15,7 @@ from services.gateway.caching.http.freshness import (
 )
 from services.gateway.caching.http.keys import Selecting
 from services.gateway.caching.http.validators import entity_tag
-from services.gateway.protocol.fields import HOP_BY_HOP
+from services.gateway.protocol.fields import HOP_BY_HOP, name_of
 
 # RFC 9111, 3.1: of the connection, or of the proxy. Age is told anew with every use (5.1).
 _NOT_STORED: Final = HOP_BY_HOP | {b"proxy-authentication-info", b"age"}

@@ -11,10 +11,10 @@ from services.gateway.caching.http.decision import (
     on_not_modified,
     on_request,
 )
-from services.gateway.caching.http.fields import read_fields
 from services.gateway.caching.http.freshness import SECOND_NS, Times
 from services.gateway.caching.http.outcomes import Decision, Refusal
 from services.gateway.caching.http.stored import StoredAnswer, StorePlan
+from services.gateway.protocol.fields import read_fields
 
 NOW_NS = 1_000_000 * SECOND_NS
 WALL_S = 1_792_000_000

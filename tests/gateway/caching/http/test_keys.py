@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.gateway.caching.http.fields import read_fields
 from services.gateway.caching.http.keys import (
     Audience,
     Visibility,
@@ -22,6 +21,7 @@ from services.gateway.caching.http.keys import (
 )
 from services.gateway.caching.http.outcomes import Forwarded
 from services.gateway.caching.http.stored import StoredAnswer
+from services.gateway.protocol.fields import read_fields
 from shared.identity import Identity
 from tests.gateway.caching.http.answers import ask, date, stored
 

@@ -7,12 +7,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from services.gateway.caching.http.conditions import present
 from services.gateway.caching.http.dates import write_date
 from services.gateway.caching.http.decision import on_answer, on_error, on_not_modified, on_request
-from services.gateway.caching.http.fields import read_fields
 from services.gateway.caching.http.freshness import SECOND_NS, Times
 from services.gateway.caching.http.invalidation import invalidated
 from services.gateway.caching.http.keys import add_variant
 from services.gateway.caching.http.outcomes import Action, Decision, Form
 from services.gateway.caching.http.stored import StoredAnswer, StorePlan
+from services.gateway.protocol.fields import read_fields
 from tests.gateway.caching.http.answers import WALL_S, block
 from tests.gateway.caching.http.plain_cache import Meaning, PlainCache, Verdict, Wish
 

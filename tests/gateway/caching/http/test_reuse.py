@@ -3,9 +3,9 @@
 import pytest
 
 from services.gateway.caching.http.decision import Rules, on_error
-from services.gateway.caching.http.fields import read_fields
 from services.gateway.caching.http.freshness import SECOND_NS
 from services.gateway.caching.http.outcomes import Action, Form, Forwarded
+from services.gateway.protocol.fields import read_fields
 from tests.gateway.caching.http.answers import NOW_NS, ask, stored
 
 TAG = b'ETag: "t"'

@@ -3,10 +3,10 @@
 import pytest
 
 from services.gateway.caching.http.decision import on_head_answer
-from services.gateway.caching.http.fields import read_fields
 from services.gateway.caching.http.freshness import SECOND_NS
 from services.gateway.caching.http.outcomes import Action
 from services.gateway.caching.http.stored import StoredAnswer
+from services.gateway.protocol.fields import read_fields
 from tests.gateway.caching.http.answers import BODY_LENGTH, NOW_NS, ask, block, confirm, date, stored, times
 
 CONTROL = b"Cache-Control: max-age=60"
