@@ -8,10 +8,11 @@ committed meanwhile. Should that be lost, with its process or its connection, re
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 
+from shared.background import in_background
 from shared.database.database import Database
 from shared.database.failures import connection_lost
 
@@ -41,13 +42,8 @@ class ChangeFeed:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keeps the connection for as long as it is entered."""
-        task = asyncio.create_task(self._run())
-        try:
+        async with in_background(self._run()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     def announce(self) -> None:
         """Something has been committed here: wakes listeners in every process."""

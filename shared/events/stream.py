@@ -3,9 +3,13 @@
 `Last-Event-ID` (or `?after=`) goes on from a frame's id; without one it begins now. `?early=true` does not wait for
 older transactions. A heartbeat comes at least every two seconds: whoever hears none has lost the service, or the
 service its log. The stream has no deadline and no span, and counts as no load; it ends when the process is asked to.
+
+`GET /internal/changes?since=<moment>` is no stream: it tells at once, as JSON, what was committed since a moment that
+an earlier answer named (`shared/events/since.py`); `?since=` alone asks what moment it is.
 """
 
 import asyncio
+import json
 import signal
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -20,6 +24,7 @@ from shared.events.access import may_follow
 from shared.events.feed import ChangeFeed, FeedLost
 from shared.events.following import Follower
 from shared.events.position import Cursor
+from shared.events.since import Moment, read_since
 from shared.events.tags import CHANGED_HEADER
 from shared.identity.verifier import IdentityVerifier
 from shared.problems import Problem, bad_query, unavailable
@@ -43,6 +48,7 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 ]
+_JSON_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
 
 class ChangeStream:
@@ -95,8 +101,14 @@ class ChangeStream:
             await self._app(scope, receive_and_stop, send_and_start)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope)
         try:
-            follower = self._follower(Request(scope))
+            _check(request)
+            since = request.query_params.get("since")
+            if since is not None:
+                await _send_json(send, await self._since(since))
+                return
+            follower = self._follower(request)
         except Problem as problem:
             await send_problem(scope, send, problem)
             return
@@ -111,19 +123,41 @@ class ChangeStream:
             await _until_the_first(_send_all(chunks, send), _gone(receive), self._ending.wait())
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _since(self, text: str) -> dict[str, Any]:
+        try:
+            moment = Moment.read(text) if text else None
+        except ValueError as error:
+            raise bad_query("since", "invalid_value", f"This is {error}.") from None
+        try:
+            async with self._feed.connection() as connection:
+                found = await read_since(connection, moment)
+        except FeedLost:
+            raise unavailable("The event log does not answer.") from None
+        return found.as_json()
+
     def _follower(self, request: Request) -> Follower:
-        if request.method != "GET":
-            raise Problem(405, "method_not_allowed", "Method not allowed", headers={"Allow": "GET"})
-        if not may_follow(request.scope["identity"]):
-            raise Problem(
-                403, "forbidden", "Forbidden", "Only the gateway itself follows the changes of all tenants."
-            )
         text = request.headers.get("last-event-id") or request.query_params.get("after")
         try:
             after = Cursor.read(text) if text else None
         except ValueError as error:
             raise bad_query("after", "invalid_value", f"This is {error}.") from None
         return Follower(self._feed, after, early=request.query_params.get("early") == "true")
+
+
+def _check(request: Request) -> None:
+    if request.method != "GET":
+        raise Problem(405, "method_not_allowed", "Method not allowed", headers={"Allow": "GET"})
+    if not may_follow(request.scope["identity"]):
+        raise Problem(
+            403, "forbidden", "Forbidden", "Only the gateway itself follows the changes of all tenants."
+        )
+
+
+async def _send_json(send: Send, document: dict[str, Any]) -> None:
+    body = json.dumps(document, separators=(",", ":")).encode("ascii")
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": 200, "headers": [*_JSON_HEADERS, length]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def _send_all(chunks: AsyncGenerator[bytes, None], send: Send) -> None:

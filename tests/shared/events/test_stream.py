@@ -1,6 +1,7 @@
 """The stream of changes, over a real service and its database."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -239,6 +240,37 @@ async def test_what_is_no_place_is_refused(follow: Follow) -> None:
     async with follow(query="after=yesterday") as reader:
         body = await reader.body()
     assert (reader.status, "?after" in body) == (400, True)
+
+
+async def test_what_was_committed_since_a_moment_is_told_at_once(
+    follow: Follow, client: httpx2.AsyncClient, tenant: UUID
+) -> None:
+    async with follow(query="since=") as reader:
+        first = json.loads(await reader.body())
+    assert (reader.headers["content-type"], first["reset"], first["changes"]) == (
+        "application/json",
+        True,
+        [],
+    )
+    answer = await client.post("/v1/contacts", json=PERSON)
+    async with follow(query=f"since={first['moment']}") as reader:
+        second = json.loads(await reader.body())
+    changed = list(read_tags(answer.headers[CHANGED_HEADER]))
+    assert (second["reset"], second["changes"]) == (False, [{"tenant_id": str(tenant), "tags": changed}])
+    async with follow(query=f"since={second['moment']}") as reader:
+        assert json.loads(await reader.body())["changes"] == []
+
+
+async def test_what_is_no_moment_is_refused(follow: Follow) -> None:
+    async with follow(query="since=yesterday") as reader:
+        body = await reader.body()
+    assert (reader.status, "?since" in body) == (400, True)
+
+
+async def test_callers_do_not_ask_for_what_was_changed(follow: Follow) -> None:
+    async with follow(query="since=", identity=Identity(new_id(), "key:ada", frozenset({"*"}))) as reader:
+        await reader.body()
+    assert reader.status == 403
 
 
 async def test_it_is_only_read(follow: Follow) -> None:
