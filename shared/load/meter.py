@@ -3,9 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Final
+
+from shared.background import in_background
 
 _TICK_S: Final = 0.025
 _SAMPLE_S: Final = 0.5
@@ -58,13 +60,8 @@ class LoadMeter:
     @asynccontextmanager
     async def measuring(self) -> AsyncIterator[None]:
         """Samples in the background while the block runs, for the lifespan of an application."""
-        task = asyncio.create_task(self._measure())
-        try:
+        async with in_background(self._measure()):
             yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
     async def _measure(self) -> None:
         """Asks to be woken every 25 ms and sees how late that is: so late is everything that is due.

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import perf_counter_ns
 from typing import Final
 
+from shared.background import in_background
 from shared.telemetry.metrics.active import LittlesLaw
 from shared.telemetry.metrics.definitions import (
     ACTIVE_REQUESTS,
@@ -66,17 +67,13 @@ class ProcessMetrics:
     ) -> AsyncIterator[None]:
         """Watch the event loop while the block runs, and export what `collect` gives; once more at its end."""
         self._mark(perf_counter_ns())
-        tasks = [asyncio.create_task(self._watch())]
+        work = [self._watch()]
         if export is not None:
-            tasks.append(asyncio.create_task(_export(collect, export)))
+            work.append(_export(collect, export))
         try:
-            yield
+            async with in_background(*work):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with suppress(asyncio.CancelledError):
-                    await task
             if export is not None:
                 export.put(collect())
                 await asyncio.to_thread(export.shutdown, _FAREWELL_S)

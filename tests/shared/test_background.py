@@ -1,0 +1,51 @@
+import asyncio
+
+import pytest
+
+from shared.background import in_background
+
+
+async def until_told(name: str, began: asyncio.Event, ended: list[str]) -> None:
+    began.set()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)
+        ended.append(name)
+
+
+async def test_it_runs_beside_the_block_and_is_over_at_its_end() -> None:
+    began, ended = asyncio.Event(), list[str]()
+    async with in_background(until_told("one", began, ended), until_told("other", began, ended)):
+        await began.wait()
+        assert ended == []
+    assert ended == ["one", "other"]
+
+
+async def test_it_ends_with_a_block_that_fails() -> None:
+    began, ended = asyncio.Event(), list[str]()
+
+    async def fail() -> None:
+        async with in_background(until_told("it", began, ended)):
+            await began.wait()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fail()
+    assert ended == ["it"]
+
+
+async def test_what_it_raises_is_raised_after_the_block() -> None:
+    finished = []
+
+    async def work() -> None:
+        raise ValueError("told")
+
+    async def block() -> None:
+        async with in_background(work()):
+            await asyncio.sleep(0)
+            finished.append(True)
+
+    with pytest.raises(ValueError, match="told"):
+        await block()
+    assert finished == [True]
