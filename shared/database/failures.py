@@ -41,8 +41,6 @@ def violated_constraint(error: BaseException, sqlstate: str) -> str | None:
 
 
 UNIQUE_VIOLATION = "23505"
-FOREIGN_KEY_VIOLATION = "23503"
-CHECK_VIOLATION = "23514"
 STATEMENT_TIMEOUT = "57014"
 LOCK_TIMEOUT = "55P03"
 

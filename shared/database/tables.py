@@ -14,7 +14,6 @@ from sqlalchemy import (
     DateTime,
     Index,
     MetaData,
-    Numeric,
     PrimaryKeyConstraint,
     Text,
     Uuid,
@@ -156,6 +155,3 @@ def text_expression(sql: str) -> ColumnElement[Any]:
 def search_index(table: str, vector: str) -> Index:
     """The index of `q`: `vector` is the SQL of the record's tsvector, see `shared.resources.search`."""
     return Index(f"ix_{table}_search", text(vector), postgresql_using="gin", postgresql_where=live())
-
-
-MoneyAmount = Numeric

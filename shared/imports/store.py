@@ -72,12 +72,6 @@ async def save_progress(
     return stop is False
 
 
-async def cancel_requested(connection: asyncpg.Connection, tenant_id: UUID, import_id: UUID) -> bool:
-    """Whether the caller wants the job to stop."""
-    sql = "SELECT cancel_requested FROM imports WHERE tenant_id = $1 AND id = $2"
-    return bool(await connection.fetchval(sql, tenant_id, import_id))
-
-
 async def finish_job(
     connection: asyncpg.Connection, tenant_id: UUID, import_id: UUID, status: str, failure: str | None
 ) -> None:

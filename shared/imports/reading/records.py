@@ -91,8 +91,6 @@ class RecordReader:
         self._row, self._line = 1, 1
         self.bytes_read = 0
         """Bytes taken so far, for a progress bar."""
-        self.ends_without_line_end = False
-        """Whether the last record has no line end: a hint, no proof, that the file was cut off."""
         # A limit of the whole process, and lower than ours until someone raises it.
         csv.field_size_limit(max(csv.field_size_limit(), 4 * self._limits.record))
 
@@ -158,8 +156,6 @@ class RecordReader:
 
     def _read(self, text: str, width: int, *, final: bool) -> Batch:
         errors = self._skipped_errors()
-        if final and text:
-            self.ends_without_line_end = not text.endswith(("\n", "\r"))
         if self._decoder.marks is None and len(text) <= self._limits.field:
             columns = split_clean(text, self._dialect, width)
             if columns is not None:

@@ -16,7 +16,6 @@ from pydantic import TypeAdapter, ValidationError
 from shared.fields import Email, LocaleTag, ZoneName
 from shared.fields.money import minor_units
 
-DATE_ORDERS = ("ymd", "dmy", "mdy")
 _REMEMBERED = 50_000
 _INTEGER = re.compile(r"[+-]?\d{1,19}\Z", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d+)?\Z", re.ASCII)
