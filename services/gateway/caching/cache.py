@@ -14,8 +14,8 @@ from services.gateway.caching.audiences import Audiences
 from services.gateway.caching.coherence import Coherence
 from services.gateway.caching.fetch import Fetch, Flight
 from services.gateway.caching.filling import Filling
-from services.gateway.caching.http.conditions import PRECONDITIONS
 from services.gateway.caching.http.decision import on_request
+from services.gateway.caching.http.directives import request_directives
 from services.gateway.caching.http.fields import Fields
 from services.gateway.caching.http.keys import Audience, Visibility, primary_key, read_key
 from services.gateway.caching.http.outcomes import (
@@ -142,7 +142,7 @@ class RouteCache(Filling):
         stored = decision.stored
         if resource is not None and stored is not None and decision.forwarded is None:
             if decision.action is SERVE_STALE_AND_REVALIDATE and head.method == b"GET":
-                self._renew(exchange, key, audience, resource, decision, now_ns)
+                self._renew_aside(exchange, key, audience, resource, decision, now_ns)
             self._serve(exchange, stored, decision, resource.bodies[stored], now_ns)
             return SERVED
         if decision.action is UNAVAILABLE:
@@ -185,7 +185,7 @@ class RouteCache(Filling):
         status, head, content = presented(stored, presentation, body.content)
         exchange.serve(status, b"".join((status_line(status), b"\r\n", head)), lines, content)
 
-    def _renew(
+    def _renew_aside(
         self,
         exchange: "Exchange",
         key: bytes,
@@ -202,7 +202,7 @@ class RouteCache(Filling):
         fetch.decision, fetch.resource = decision, resource
         fetch.began, fetch.asked_ns = self.store.begin(), now_ns
         self._flights[key] = fetch.flight = Flight()
-        aside.fields.replace(PRECONDITIONS, decision.conditions)
+        fetch.ask_if(aside.fields, decision.conditions)
         aside.send_aside()
 
     def _forward(
@@ -218,30 +218,26 @@ class RouteCache(Filling):
         if fetch is None:
             fetch = exchange.fetch = Fetch(self, key, audience, exchange.fields)
         fetch.decision, fetch.resource = decision, resource
-        self._set_conditions(exchange, fetch, decision)
         if decision.forwarded not in _ALONE and exchange.head.method == b"GET":
             flight = self._flights.get(key)
             if flight is None:
-                if not self._is_unstorable(key, now_ns):
+                if self._may_lead(fetch, now_ns):
                     self._flights[key] = fetch.flight = Flight()
             elif len(flight.followers) < self.rule.most_waiting and fetch.waited < _MOST_WAITS:
                 fetch.waited += 1
                 flight.followers.append(exchange)
                 return WAITING
+        if decision.conditions or (fetch.flight is not None and fetch.conditional):
+            # A leader asks for the whole, whatever part of it is wanted: others may want another.
+            fetch.ask_if(exchange.fields, decision.conditions)
         fetch.began = self.store.begin()
         fetch.asked_ns = now_ns
         self._count(exchange, outcome_of(decision.forwarded), decision.reason, now_ns)
         return FORWARD
 
-    def _set_conditions(self, exchange: "Exchange", fetch: Fetch, decision: Decision) -> None:
-        """Ask for what is stored, if it is to be validated, and else for what the caller wants."""
-        fields = exchange.fields
-        if decision.conditions:
-            fields.lines = fetch.lines
-            fields.replace(PRECONDITIONS, decision.conditions)
-        elif fields.lines is not fetch.lines:  # what it would have validated is gone since it waits
-            fields.lines = fetch.lines
-            fields.replace(frozenset(), ())
+    def _may_lead(self, fetch: Fetch, now_ns: int) -> bool:
+        """Whether others may wait for what it fetches: only if it may be stored, as far as can be told."""
+        return not self._is_unstorable(fetch.key, now_ns) and not request_directives(fetch.request).no_store
 
     def _count(self, exchange: "Exchange", outcome: str, reason: str, now_ns: int) -> None:
         """What became of a request, once it is certain; its trace tells of it, if that is kept."""

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from services.gateway.caching.http.conditions import PRECONDITIONS
 from services.gateway.caching.http.fields import Fields
 from services.gateway.protocol.fields import read_fields
 
@@ -27,11 +28,14 @@ class Fetch:
     """What is remembered of a request that went forward, so that its answer can be stored.
 
     `began` is the store's epoch, and `asked_ns` the instant, before which whoever answers may not have seen a
-    change. `waited` is how often it has waited for others, `flight` who waits for it. `request` are its fields and
-    `lines` those to pass on, as they came: while it waits, they may be given the conditions of a validation.
+    change. `waited` is how often it has waited for others, `flight` who waits for it. `request` are its fields as they
+    came; `rewritten` tells that it went forward with other conditions than its caller's, or with none, and
+    `asked_again` that it went forward a second time because the first answer was of no use.
     """
 
     __slots__ = (
+        "_lines",
+        "asked_again",
         "asked_ns",
         "audience",
         "began",
@@ -39,9 +43,9 @@ class Fetch:
         "decision",
         "flight",
         "key",
-        "lines",
         "request",
         "resource",
+        "rewritten",
         "waited",
     )
 
@@ -51,7 +55,7 @@ class Fetch:
         self.cache = cache
         self.key = key
         self.audience = audience
-        self.lines = fields.lines
+        self._lines = fields.lines
         self.request: Fields = read_fields(fields.lines) | fields.found
         self.decision: Decision
         self.resource: Resource | None = None
@@ -59,3 +63,22 @@ class Fetch:
         self.asked_ns = 0
         self.waited = 0
         self.flight: Flight | None = None
+        self.rewritten = False
+        self.asked_again = False
+
+    @property
+    def conditional(self) -> bool:
+        """Whether its caller may want something else than the whole: nothing, if it has that, or a part."""
+        return not self.request.keys().isdisjoint(PRECONDITIONS)
+
+    def ask_if(self, fields: "RequestFields", conditions: tuple[bytes, ...]) -> None:
+        """Have it go forward with these conditions in place of its caller's, which are seen to afterwards."""
+        fields.lines = self._lines
+        fields.replace(PRECONDITIONS, conditions)
+        self.rewritten = True
+
+    def ask_as_it_came(self, fields: "RequestFields") -> None:
+        """Have it go forward as its caller has sent it."""
+        fields.lines = self._lines
+        fields.replace(frozenset(), ())
+        self.rewritten = False

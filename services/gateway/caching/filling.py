@@ -1,16 +1,29 @@
 """What a route's cache makes of answers: what it stores of them, and what their callers get."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import time
 from typing import TYPE_CHECKING, Final
 
 from services.gateway.caching.coherence import TAGS_HEADER, TENANT_WIDE, VISIBILITY_HEADER, Coherence
 from services.gateway.caching.fetch import Fetch, Flight
-from services.gateway.caching.http.conditions import PRECONDITIONS, present
-from services.gateway.caching.http.decision import on_answer, on_error, on_not_modified
+from services.gateway.caching.http.conditions import present
+from services.gateway.caching.http.decision import (
+    Renewal,
+    on_answer,
+    on_error,
+    on_head_answer,
+    on_not_modified,
+)
 from services.gateway.caching.http.freshness import Times
 from services.gateway.caching.http.keys import add_variant, resource_key
-from services.gateway.caching.http.outcomes import SERVE_STALE, Forwarded, Presentation
+from services.gateway.caching.http.outcomes import (
+    FORWARD,
+    SERVE_STALE,
+    WHOLE,
+    Decision,
+    Forwarded,
+    Presentation,
+)
 from services.gateway.caching.http.stored import StoredAnswer, StorePlan
 from services.gateway.caching.http.structured import TARGETS
 from services.gateway.caching.presentation import STATUS, about, cache_status_line, presented, status_line
@@ -19,6 +32,7 @@ from services.gateway.caching.rule import CacheRule
 from services.gateway.caching.store import Store
 from services.gateway.caching.telling import note
 from services.gateway.forwarding.answer_head import AnswerHead
+from services.gateway.protocol.fields import read_fields
 
 if TYPE_CHECKING:
     from services.gateway.exchange import Exchange
@@ -26,6 +40,9 @@ if TYPE_CHECKING:
 _OUR_TARGET: Final = TARGETS[0]
 _UNSTORABLE_NS: Final = 2_000_000_000
 """For so long nobody waits for an answer of a kind that could not be stored."""
+_TOO_LARGE_NS: Final = 60_000_000_000
+"""The same of one that was too large: to find out anew costs the beginning of a long body."""
+_CHANGED: Final = "changed"
 _MOST_UNSTORABLE: Final = 10_000
 
 
@@ -46,8 +63,11 @@ class Filling:
 
     def settle(
         self, exchange: "Exchange", fetch: Fetch, head: AnswerHead, body: bytes, now_ns: int
-    ) -> tuple[AnswerHead, bytes, bytes]:
-        """What the caller gets for a whole answer: a head, a body, and lines about it. Stores what may be stored."""
+    ) -> tuple[AnswerHead, bytes, bytes] | None:
+        """What the caller gets for a whole answer: a head, a body, and lines about it. Stores what may be stored.
+
+        None when the answer is of no use to anybody: then it is to be asked again, as `exchange.fields` say now.
+        """
         decision = fetch.decision
         if decision.conditions and fetch.resource is not None:
             if head.status == 304:
@@ -55,26 +75,39 @@ class Filling:
             rescued = self._rescued(exchange, fetch, head.status, now_ns)
             if rescued is not None:
                 return rescued
-        refusal = self._store(exchange, fetch, head, body, now_ns)
-        if refusal:
-            if exchange.head.method == b"GET" and _says_of_all(fetch, head.status, refusal):
-                self._note_unstorable(fetch.key, now_ns)
-            self.refused[refusal] = self.refused.get(refusal, 0) + 1
-            if exchange.kept:
-                note(exchange, "not_stored", refusal, now_ns)
-        member = STATUS.forwarded(
-            decision.forwarded or Forwarded.MISS,
-            stored=not refusal,
-            collapsed=False if fetch.waited else None,
-            detail=refusal or None,
-        )
-        return head, body, cache_status_line(member)
+        if head.status == 304 and fetch.rewritten:
+            return _unasked(), b"", cache_status_line(_member(fetch, fwd_status=304))
+        if exchange.is_head:
+            self._compare(exchange, fetch, head, now_ns)
+        stored = self._store(exchange, fetch, head, body, now_ns)
+        if isinstance(stored, str):
+            self._refuse(exchange, fetch, head.status, stored, now_ns)
+        elif fetch.conditional:
+            presentation = present(exchange.head.method, fetch.request, stored)
+            if presentation is not WHOLE:
+                member = _member(fetch, fwd_status=head.status, stored=True)
+                return _told(stored, presentation, body, member, now_ns)
+        detail = stored if isinstance(stored, str) else None
+        return head, body, cache_status_line(_member(fetch, stored=detail is None, detail=detail))
+
+    def too_large(self, exchange: "Exchange", fetch: Fetch, status: int, now_ns: int) -> bool:
+        """Of an answer that comes in parts, and is not stored: whether it is to be asked again.
+
+        That is so where the caller wants but a part of it, or nothing unless it is new, and we have asked for all.
+        """
+        if fetch.flight is not None and status < 500:
+            self._note_unstorable(fetch.key, now_ns + _TOO_LARGE_NS)
+        self.land(fetch)
+        if status != 200 or fetch.asked_again or not (fetch.rewritten and fetch.conditional):
+            return False
+        reason = "The whole is too large to be stored, and not all of it wanted."
+        self._ask_again(exchange, fetch, reason, now_ns)
+        fetch.ask_as_it_came(exchange.fields)
+        return True
 
     def passed(self, fetch: Fetch) -> bytes:
         """The line about an answer that is passed on as it comes, and not stored."""
-        return cache_status_line(
-            STATUS.forwarded(fetch.decision.forwarded or Forwarded.MISS, detail="streamed")
-        )
+        return cache_status_line(_member(fetch, detail="streamed"))
 
     def rescue(self, exchange: "Exchange", fetch: Fetch, now_ns: int) -> bool:
         """Whether a request that nobody answered could be answered from what is stored, and was (RFC 5861, 4)."""
@@ -100,26 +133,65 @@ class Filling:
 
     def _validated(
         self, exchange: "Exchange", fetch: Fetch, resource: Resource, head: AnswerHead, now_ns: int
-    ) -> tuple[AnswerHead, bytes, bytes]:
+    ) -> tuple[AnswerHead, bytes, bytes] | None:
         """The replica says that what is stored still stands (RFC 9111, 4.3.4)."""
-        fields = self._answer_fields(head)
+        lines = self._lines_of(head)
         times = Times(fetch.asked_ns, now_ns, int(time()))
         renewals = on_not_modified(
-            resource.variants, fetch.request, fields, head.onward, times, self.rule.rules
+            resource.variants, fetch.request, _read(lines), lines, times, self.rule.rules
         )
         if not renewals:
-            return _unmatched(), b"", b""
+            self._ask_again(
+                exchange, fetch, "It was answered 304, which none of what is stored fits.", now_ns
+            )
+            fetch.ask_if(exchange.fields, ())
+            return None
+        self._renew(exchange, fetch, resource, renewals, head, now_ns)
+        renewal = renewals[0]
+        presentation = present(exchange.head.method, fetch.request, renewal.after)
+        member = STATUS.forwarded(Forwarded.STALE, fwd_status=304, stored=renewal.refusal is None)
+        content = resource.bodies[renewal.before].content
+        return _told(renewal.after, presentation, content, member, now_ns)
+
+    def _compare(self, exchange: "Exchange", fetch: Fetch, head: AnswerHead, now_ns: int) -> None:
+        """The answer to a HEAD tells of the stored answers to the same GET (RFC 9111, 4.3.5)."""
+        entry = self.store.peek(fetch.key, now_ns)
+        if entry is None:
+            return
+        resource = entry.value
+        # What was asked for later is newer than what this tells.
+        known = [one for one in resource.variants if resource.bodies[one].asked_ns <= fetch.asked_ns]
+        lines = self._lines_of(head)
+        times = Times(fetch.asked_ns, now_ns, int(time()))
+        renewals = on_head_answer(
+            known, fetch.request, head.status, _read(lines), lines, times, self.rule.rules
+        )
+        self._renew(exchange, fetch, resource, renewals, head, now_ns)
+
+    def _renew(
+        self,
+        exchange: "Exchange",
+        fetch: Fetch,
+        resource: Resource,
+        renewals: Iterable[Renewal],
+        head: AnswerHead,
+        now_ns: int,
+    ) -> None:
+        """Put in force what an answer says of those that are stored."""
         for renewal in renewals:
             body = resource.bodies[renewal.before]
             if renewal.refusal is None:
                 self._put(exchange, fetch, renewal.after, body.content, _tags_of(head) or body.tags, now_ns)
             elif renewal.dropped:
                 self.store.remove(fetch.key)
-        renewal = renewals[0]
-        presentation = present(exchange.head.method, fetch.request, renewal.after)
-        member = STATUS.forwarded(Forwarded.STALE, fwd_status=304, stored=renewal.refusal is None)
-        content = resource.bodies[renewal.before].content
-        return _told(renewal.after, presentation, content, member, now_ns)
+
+    def _ask_again(self, exchange: "Exchange", fetch: Fetch, reason: str, now_ns: int) -> None:
+        """From now on it is a request for what is not stored."""
+        fetch.decision = Decision(FORWARD, reason, forwarded=fetch.decision.forwarded)
+        fetch.resource = None
+        fetch.asked_again = True
+        if exchange.kept:
+            note(exchange, "asked_again", reason, now_ns)
 
     def _rescued(
         self, exchange: "Exchange", fetch: Fetch, status: int | None, now_ns: int
@@ -141,19 +213,22 @@ class Filling:
 
     # What is new
 
-    def _store(self, exchange: "Exchange", fetch: Fetch, head: AnswerHead, body: bytes, now_ns: int) -> str:
-        """Why it was not stored, in a word; empty when it was."""
+    def _store(
+        self, exchange: "Exchange", fetch: Fetch, head: AnswerHead, body: bytes, now_ns: int
+    ) -> StoredAnswer | str:
+        """What was stored, or why nothing, in a word."""
         tags = _tags_of(head)
         if tags is None and self._current is not None:
             return "untagged"  # nobody would learn that it is out of date
         if tags is not None and self.rule.visibility.shared and _said_for(head) != TENANT_WIDE:
             return "visibility"
+        lines = self._lines_of(head)
         plan = on_answer(
             exchange.head.method,
             fetch.request,
             head.status,
-            self._answer_fields(head),
-            head.onward,
+            _read(lines),
+            lines,
             Times(fetch.asked_ns, now_ns, int(time())),
             shared=fetch.audience.shared,
             rules=self.rule.rules,
@@ -163,7 +238,16 @@ class Filling:
         stored = plan.complete(len(body))
         if stored is None:
             return "incomplete"
-        return "" if self._put(exchange, fetch, stored, body, tags or (), now_ns) else "changed"
+        return stored if self._put(exchange, fetch, stored, body, tags or (), now_ns) else _CHANGED
+
+    def _refuse(self, exchange: "Exchange", fetch: Fetch, status: int, refusal: str, now_ns: int) -> None:
+        """An answer was not stored."""
+        if fetch.flight is not None and refusal != _CHANGED and status < 500:
+            # A leader asked for what everybody wants: as far as this tells, the next answer is no other.
+            self._note_unstorable(fetch.key, now_ns + _UNSTORABLE_NS)
+        self.refused[refusal] = self.refused.get(refusal, 0) + 1
+        if exchange.kept:
+            note(exchange, "not_stored", refusal, now_ns)
 
     def _put(
         self,
@@ -198,26 +282,38 @@ class Filling:
         )
         return entry is not None
 
-    def _answer_fields(self, head: AnswerHead) -> dict[bytes, bytes]:
-        fields = head.fields()
-        if TAGS_HEADER in head.found and _OUR_TARGET not in fields:
-            # Public within the audience: the key holds who may see it, and it goes with the first change.
-            fields[_OUR_TARGET] = b"public, max-age=%d" % self.rule.fresh_s
-        return fields
+    def _lines_of(self, head: AnswerHead) -> bytes:
+        """The answer's header lines, with what its tags mean."""
+        if TAGS_HEADER not in head.found or _OUR_TARGET in head.fields():
+            return head.onward
+        # Public within the audience: the key holds who may see it, and it goes with the first change.
+        return head.onward + b"%b: public, max-age=%d\r\n" % (_OUR_TARGET, self.rule.fresh_s)
 
-    def _note_unstorable(self, key: bytes, now_ns: int) -> None:
+    def _note_unstorable(self, key: bytes, until_ns: int) -> None:
         if len(self._unstorable) >= _MOST_UNSTORABLE:
             self._unstorable.clear()
-        self._unstorable[hash(key)] = now_ns + _UNSTORABLE_NS
+        self._unstorable[hash(key)] = until_ns
 
     def _is_unstorable(self, key: bytes, now_ns: int) -> bool:
         """Whether nobody need wait for this, because the last answer could not be stored."""
         return now_ns < self._unstorable.get(hash(key), 0)
 
 
-def _says_of_all(fetch: Fetch, status: int, refusal: str) -> bool:
-    """Whether the next answer will not be stored either, as far as this one tells."""
-    return refusal != "changed" and status < 500 and fetch.request.keys().isdisjoint(PRECONDITIONS)
+def _member(
+    fetch: Fetch, *, fwd_status: int | None = None, stored: bool = False, detail: str | None = None
+) -> bytes:
+    """What `Cache-Status` says of a request that went forward."""
+    return STATUS.forwarded(
+        fetch.decision.forwarded or Forwarded.MISS,
+        fwd_status=fwd_status,
+        stored=stored,
+        collapsed=False if fetch.waited else None,
+        detail=detail,
+    )
+
+
+def _read(lines: bytes) -> dict[bytes, bytes]:
+    return read_fields(lines.split(b"\r\n")[:-1])
 
 
 def _tags_of(head: AnswerHead) -> tuple[bytes, ...] | None:
@@ -238,6 +334,6 @@ def _told(
     return head, body, about(stored.age_s(now_ns), member)
 
 
-def _unmatched() -> AnswerHead:
-    """For a 304 about none of the answers that we asked about, which is no answer to anything."""
+def _unasked() -> AnswerHead:
+    """For a 304 to a request without conditions, which is no answer to anything."""
     return AnswerHead(502, status_line(502), b"content-length: 0\r\n", {}, False, 0)
