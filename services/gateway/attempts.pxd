@@ -94,6 +94,7 @@ cdef class Attempts:
     cdef bint _forget(self, UpstreamConnection connection)
     cdef bint _better_luck(self, UpstreamConnection connection, AnswerHead head, long long now_ns)
     cdef object _after_failure(self, object outcome, str detail)
+    cdef object _ask_again(self, UpstreamConnection connection, AnswerHead head, long long now_ns)
     cdef object _abandon_all(self, long long now_ns, object outcome)
     cdef object _settle(self, UpstreamConnection connection, long long now_ns, object outcome, str detail=*, AnswerHead head=*)
     @cython.locals(latency_ns="long long")

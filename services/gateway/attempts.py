@@ -292,11 +292,14 @@ class Attempts:
 
     def _enter_further_attempt(self) -> AttemptKind:
         self.trace.next_attempt(self._gateway.random)
-        if self.connection is None:
-            self.upstream.ledger.retry()
-            return RETRY
-        self.upstream.ledger.hedge()  # another attempt is still under way
-        return HEDGE
+        if self.connection is not None:
+            self.upstream.ledger.hedge()  # another attempt is still under way
+            return HEDGE
+        if self.past is not None and self.past[-1][9] is OK:
+            self.upstream.ledger.first()  # nothing failed: it is asked for something else
+            return FIRST
+        self.upstream.ledger.retry()
+        return RETRY
 
     def _send(self, pool: Pool, kind: AttemptKind, now_ns: int) -> None:
         if not self._complete:
@@ -480,6 +483,13 @@ class Attempts:
         self._tried = ()
         if not self._attempt(now_ns):
             self.refuse(self._nobody())
+
+    def _ask_again(self, connection: UpstreamConnection, head: AnswerHead, now_ns: int) -> None:
+        """Send it once more, as its fields are now, though nothing failed: the answer was no use to its caller."""
+        self._drop_loser(connection, now_ns)
+        self._settle(connection, now_ns, outcome_of(head.status), "", head)
+        self.connection = None
+        self._retry()
 
     def _abandon_all(self, now_ns: int, outcome: Outcome) -> None:
         for connection in (self.connection, self._rival):

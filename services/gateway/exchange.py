@@ -127,7 +127,11 @@ class Exchange(Attempts):
             self._written(head, now_ns)
             now_ns = perf_counter_ns()  # that is part of its time
         elif self.fetch is not None:
-            told, body, about = self.fetch.cache.settle(self, self.fetch, head, body, now_ns)
+            settled = self.fetch.cache.settle(self, self.fetch, head, body, now_ns)
+            if settled is None:
+                self._ask_again(connection, head, now_ns)
+                return
+            told, body, about = settled
             now_ns = perf_counter_ns()
         # Whether the rest of a request that is answered already ever comes is not known.
         client = self.client
@@ -183,6 +187,10 @@ class Exchange(Attempts):
         if head.status >= 500 and self._better_luck(connection, head, now_ns):
             connection.abandon()
             return
+        if self.fetch is not None and self.fetch.cache.too_large(self, self.fetch, head.status, now_ns):
+            self._ask_again(connection, head, now_ns)
+            connection.abandon()
+            return
         self._began = True
         self._moved_ns = now_ns
         timing = self._measure(connection, head, now_ns)  # as far as can be told before the end
@@ -197,7 +205,6 @@ class Exchange(Attempts):
             self._written(head, now_ns)
         elif self.fetch is not None:
             more = self.fetch.cache.passed(self.fetch)
-            self.fetch.cache.land(self.fetch)  # nobody needs to wait for what is not stored
         if head.length in (CHUNKED, UNTIL_CLOSE):
             if self.head.http10:
                 self.close = True
