@@ -1,5 +1,6 @@
 """A service's database with hands on it: transactions that stay open, and a reader of the log."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -11,6 +12,8 @@ from shared.events.log import LoggedEvent, Reading, read_log
 from shared.events.position import Position
 
 BEGINNING = Position(0, 0)
+_NEXT = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+_OLDEST = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
 
 @asynccontextmanager
@@ -48,6 +51,19 @@ async def read_everything(connection: asyncpg.Connection, after: Position = BEGI
         if len(reading.events) < 7:
             return events
         after = reading.through
+
+
+async def settled(connection: asyncpg.Connection) -> None:
+    """All that was committed before is final: that waits for every transaction of the server, other tests' too."""
+    after = await connection.fetchval(_NEXT)
+    while await connection.fetchval(_OLDEST) < after:  # noqa: ASYNC110 (PostgreSQL tells nobody)
+        await asyncio.sleep(0.01)
+
+
+async def read_settled(connection: asyncpg.Connection) -> list[LoggedEvent]:
+    """All that was committed before."""
+    await settled(connection)
+    return await read_everything(connection)
 
 
 def ids_of(events: Iterable[LoggedEvent]) -> list[UUID]:

@@ -10,12 +10,12 @@ from shared.events.tags import MOST_NAMED
 from shared.service.definition import Service
 from shared.testing.databases import Templates
 from tests.conformance.catalogue import CASES, every_service
-from tests.shared.events.logs import add_account, add_accounts, connected, ids_of, read_everything
+from tests.shared.events.logs import add_account, add_accounts, connected, ids_of, read_settled
 
 
 async def told(reader: asyncpg.Connection) -> list[tuple[str, int, tuple[int, ...]]]:
     """Type, count and versions of all events."""
-    return [(one.type, one.change.count, one.change.versions) for one in await read_everything(reader)]
+    return [(one.type, one.change.count, one.change.versions) for one in await read_settled(reader)]
 
 
 async def test_each_action_is_told(
@@ -32,7 +32,7 @@ async def test_each_action_is_told(
         ("accounts.restored", 1, (4,)),
         ("accounts.deleted", 1, (4,)),
     ]
-    assert ids_of(await read_everything(reader)) == [record_id] * 5
+    assert ids_of(await read_settled(reader)) == [record_id] * 5
 
 
 async def test_what_leaves_the_version_leaves_the_record(
@@ -59,7 +59,7 @@ async def test_one_statement_is_one_event_for_each_tenant_and_action(
     await add_accounts(writer, other, [new_id()])
     half = "CASE WHEN id = (SELECT max(id::text)::uuid FROM accounts) THEN now() END"
     await writer.execute(f"UPDATE accounts SET version = version + 1, deleted_at = {half}")
-    events = (await read_everything(reader))[2:]
+    events = (await read_settled(reader))[2:]
     assert sorted((one.tenant_id == tenant, one.type, one.change.count) for one in events) == [
         (False, "accounts.deleted", 1),
         (True, "accounts.updated", 2),
@@ -71,7 +71,7 @@ async def test_many_records_are_counted_and_kept_but_not_named(
 ) -> None:
     ids = [new_id() for _ in range(MOST_NAMED + 1)]
     await add_accounts(writer, tenant, ids)
-    (event,) = await read_everything(reader)
+    (event,) = await read_settled(reader)
     assert (event.change.count, event.change.ids, event.change.tags) == (len(ids), (), ["accounts"])
     assert set(await reader.fetchval("SELECT record_ids FROM event_log")) == set(ids)
 
@@ -87,7 +87,7 @@ async def test_an_upsert_tells_what_it_made_and_what_it_changed(
         tenant,
         [known, fresh],
     )
-    events = (await read_everything(reader))[1:]
+    events = (await read_settled(reader))[1:]
     assert {(one.type, one.change.ids) for one in events} == {
         ("accounts.created", (fresh,)),
         ("accounts.updated", (known,)),
@@ -112,7 +112,7 @@ async def test_it_is_told_who_did_it(
     await add_account(writer, tenant)
     await act_for(writer, "key:ada")
     await add_account(writer, tenant)
-    assert [one.principal for one in await read_everything(reader)] == ["system", "key:ada"]
+    assert [one.principal for one in await read_settled(reader)] == ["system", "key:ada"]
 
 
 @every_service()
