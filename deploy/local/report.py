@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 _BAR_WIDTH = 30
 
@@ -31,8 +32,9 @@ def bar(done: int, total: int) -> str:
 
 
 def closing_words(facts: Facts) -> list[str]:
-    """The URL, a key, three requests to try, and where to read on; one string per line."""
+    """The URL, a key, three requests to try, and what commands want to know; one string per line."""
     url = f"http://127.0.0.1:{facts.port}"
+    admin_url = f"http://127.0.0.1:{facts.admin_port}/admin/"
     authorization = f"-H 'Authorization: Bearer {facts.api_key}'"
     return [
         "",
@@ -40,13 +42,17 @@ def closing_words(facts: Facts) -> list[str]:
         "",
         f"  API key   {facts.api_key}",
         f"  API docs  {url}/docs/customers/  {url}/docs/sales/  {url}/docs/tickets/",
-        f"  Admin     http://127.0.0.1:{facts.admin_port}/admin/  with the key in {facts.admin_key_file}",
+        f"  Admin     {admin_url}  with the key in {facts.admin_key_file}",
         f"  Logs      {facts.logs}/",
         "",
         "Try:",
         f"  curl {authorization} '{url}/v1/accounts?limit=3'",
         f"  curl {authorization} '{url}/v1/deals?filter[amount][gte]=10000&sort=-created_at&limit=3' -g",
         f"  curl {authorization} '{url}/v1/tickets?filter[status]=open&limit=3' -g",
+        "",
+        "For ./kontor and the examples of the documentation, in another shell:",
+        f"  export KONTOR_API_KEY={facts.api_key}",
+        f"  export KONTOR_ADMIN_URL={admin_url} KONTOR_ADMIN_KEY_FILE={quote(str(facts.admin_key_file))}",
         "",
         "Ctrl-C stops everything.",
         "",
