@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isascii() and text.isdigit() else 0
     if not 1 <= port <= _HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"{text} is not a port (1 to {_HIGHEST_PORT})")
     return port

@@ -46,11 +46,12 @@ def test_directory_of_somebody_else(failure: Failure, tmp_path: Path) -> None:
     assert "Permission denied" in failure("--data", tmp_path / "closed" / "data")
 
 
-def test_port_that_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("port", ["70000", "0", "-1", "abc", "8000.0", "٣"])
+def test_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["--port", "70000", "--data", str(tmp_path)])
+        main(["--port", port, "--data", str(tmp_path)])
     assert ended.value.code == 2
-    assert "70000 is not a port" in capsys.readouterr().err
+    assert f"{port} is not a port" in capsys.readouterr().err
 
 
 @pytest.mark.process
