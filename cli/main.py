@@ -80,5 +80,5 @@ def gateway_check(
 
 
 def main() -> None:
-    """The entry point."""
-    app()
+    """The entry point, by whatever name it is called."""
+    app(prog_name="kontor")
