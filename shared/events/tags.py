@@ -80,8 +80,3 @@ def changed_tags(changes: Iterable[Change]) -> list[str]:
 def write_tags(tags: Iterable[str]) -> str:
     """The header's value."""
     return " ".join(tags)
-
-
-def read_tags(value: str) -> tuple[str, ...]:
-    """The tags in a header's value."""
-    return tuple(value.split())

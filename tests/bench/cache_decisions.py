@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-from services.gateway.caching.http.cache_status import CacheStatus, append
+from services.gateway.caching.http.cache_status import CacheStatus
 from services.gateway.caching.http.decision import on_answer, on_not_modified, on_request
 from services.gateway.caching.http.freshness import SECOND_NS, Times
 from services.gateway.caching.http.keys import Audience, Visibility, primary_key
@@ -83,7 +83,7 @@ def candidates() -> dict[str, Callable[[], object]]:
         "store": lambda: on_answer(b"GET", _REQUEST, 200, answer, head, times, shared=True),
         "refuse": lambda: on_answer(b"GET", _REQUEST, 200, private, head, times, shared=True),
         "not_modified": lambda: on_not_modified(plain, _REQUEST, answer, head, times),
-        "status_of_hit": lambda: append(None, status.hit(plain[0].ttl_s(now_ns))),
+        "status_of_hit": lambda: status.hit(plain[0].ttl_s(now_ns)),
         "status_of_miss": lambda: status.forwarded(Forwarded.URI_MISS, stored=True),
     }
 

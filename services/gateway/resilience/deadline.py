@@ -63,13 +63,3 @@ def parse_timeout(value: bytes) -> int | None:
     if not value.isdigit() or len(value) > _LONGEST:
         return None
     return int(value) * _MS_NS or None
-
-
-def timeout_value(now: int, deadline: int) -> bytes | None:
-    """What to send as `TIMEOUT_HEADER`: the whole milliseconds left.
-
-    Rounded down, so that the receiver gives up before we do; `None` when none is left, and then
-    there is no point in sending the request.
-    """
-    left_ms = (deadline - now) // _MS_NS
-    return b"%d" % left_ms if left_ms > 0 else None

@@ -4,7 +4,6 @@ Reading a member of an enum costs 70 ns on Python 3.11, a name of the module 2: 
 import `OK` and its kin from here rather than writing `Outcome.OK`.
 """
 
-from collections.abc import Iterator, Mapping
 from enum import IntEnum, StrEnum
 from typing import Final
 
@@ -157,31 +156,3 @@ class Ledger:
             "outcomes": dict(zip(_LABELS, self._ended, strict=True)),
             "turned_away": {reason.value: count for reason, count in self._turned_away.items()},
         }
-
-
-class Ledgers:
-    """The accounts of all upstreams by name; they outlive a reload of the configuration."""
-
-    __slots__ = ("_by_upstream",)
-
-    def __init__(self) -> None:
-        self._by_upstream: dict[str, Ledger] = {}
-
-    def of(self, upstream: str) -> Ledger:
-        """The account of an upstream, opened with its first mention. Look it up once, not per request."""
-        return self._by_upstream.setdefault(upstream, Ledger())
-
-    def __iter__(self) -> Iterator[tuple[str, Ledger]]:
-        return iter(self._by_upstream.items())
-
-    def check(self, open_attempts: Mapping[str, int] | None = None) -> list[str]:
-        """What does not add up in any account, each sentence headed by its upstream."""
-        return [
-            f"{name}: {complaint}"
-            for name, ledger in self
-            for complaint in ledger.check(None if open_attempts is None else open_attempts.get(name, 0))
-        ]
-
-    def snapshot(self) -> dict[str, dict[str, object]]:
-        """Every account as JSON, by upstream."""
-        return {name: ledger.snapshot() for name, ledger in self}

@@ -292,3 +292,13 @@ async def test_5_2_1_5_nobody_waits_for_an_answer_that_its_caller_does_not_want_
     second.data_received(FRESH)
     await turns()
     assert body_of(third.written) == b"ok"
+
+
+async def test_rfc9211_2_what_caches_nearer_to_the_origin_said_comes_before_ours_and_once(
+    stage: Stage,
+) -> None:
+    first = await ask(stage)
+    await answer(stage, FRESH.replace(b"ETag", b"Cache-Status: inner; hit\r\nETag"))
+    lines = [line for line in first.written.split(b"\r\n") if line.lower().startswith(b"cache-status")]
+    assert lines == [b"Cache-Status: inner; hit", b"cache-status: kontor; fwd=uri-miss; stored"]
+    assert status_of(await ask(stage)).startswith(b"kontor; hit; ttl=")

@@ -15,7 +15,6 @@ from services.gateway.resilience.ledger import (
     SERVER_ERROR,
     UNAVAILABLE,
     Ledger,
-    Ledgers,
     Outcome,
     TurnedAway,
 )
@@ -126,26 +125,15 @@ def test_a_tampered_counter_shows() -> None:
 
 
 def test_the_snapshot_is_json_and_names_every_outcome() -> None:
-    ledgers = Ledgers()
-    ledger = ledgers.of("sales")
-    assert ledgers.of("sales") is ledger
+    ledger = Ledger()
     ledger.first()
     ledger.ended(BROKEN)
     ledger.retry()
     ledger.turned_away(TurnedAway.OVERLOADED)
-    document = json.loads(json.dumps(ledgers.snapshot()))["sales"]
+    document = json.loads(json.dumps(ledger.snapshot()))
     assert (document["requests"], document["attempts"], document["in_flight"]) == (2, 2, 1)
     assert document["outcomes"].keys() == {outcome.label for outcome in Outcome}
     assert document["outcomes"]["broken"] == document["turned_away"]["overloaded"] == 1
-
-
-def test_complaints_name_their_upstream() -> None:
-    ledgers = Ledgers()
-    ledgers.of("sales").first()
-    ledgers.of("tickets")
-    assert ledgers.check() == []
-    assert ledgers.check({"sales": 1}) == []
-    assert ledgers.check({}) == ["sales: 1 attempts should be in flight, but 0 are."]
 
 
 def test_the_groups_of_outcomes_are_what_their_order_says() -> None:

@@ -8,8 +8,6 @@ from shared.events.tags import (
     Change,
     changed_tags,
     list_tag,
-    read_tags,
-    record_tag,
     write_tags,
 )
 
@@ -60,9 +58,3 @@ def test_a_header_is_bounded() -> None:
     ids = tuple(UUID(int=n) for n in range(MOST_NAMED))
     longest = changed_tags([created("deals/stage-changes", *ids, parents=ids)])
     assert len(write_tags(longest)) < 8_000
-
-
-def test_tags_come_back_from_the_wire() -> None:
-    tags = (record_tag("contacts", A), "contacts/*")
-    assert read_tags(write_tags(tags)) == tags
-    assert read_tags("") == ()

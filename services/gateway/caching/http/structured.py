@@ -74,14 +74,6 @@ def _argument(name: str, item: object) -> Argument:
 _remembered = lru_cache(maxsize=1024)(_read)
 
 
-def is_list(value: bytes) -> bool:
-    """Whether a value is a list of structured items that is not empty (RFC 9651, 4.2.1)."""
-    try:
-        return bool(parse(value, tltype="list"))
-    except StructuredFieldError:
-        return False
-
-
 def token_or_string(text: str) -> bytes:
     """An item for a name: a token where it is one, else a string (RFC 9651, 4.1.6 and 4.1.7)."""
     return text.encode("ascii") if _TOKEN.fullmatch(text) else string(text)

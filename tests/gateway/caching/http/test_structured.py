@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from services.gateway.caching.http.directives import AnswerDirectives
 from services.gateway.caching.http.structured import (
     governing,
-    is_list,
     string,
     targeted_directives,
     token_or_string,
@@ -107,8 +106,3 @@ def test_names_are_written_as_items_that_can_be_read(text: str) -> None:
         assert parameters == {}
         if text.isascii() and text.isprintable():
             assert str(read) == text
-
-
-def test_lists() -> None:
-    assert is_list(b'ExampleCache; hit; ttl=5, "CDN Company"; fwd=miss')
-    assert not is_list(b"HIT from cache.example, x=")
