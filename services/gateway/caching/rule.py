@@ -18,6 +18,7 @@ class CacheRule:
     `visibility` says who may be given the same answer. `fresh_s` is for how long an answer is fresh that names the
     records it contains, and so goes as soon as one of them changes; any other lives by its own `Cache-Control`.
     `most_waiting` requests wait for one that fetches what they want; more go forward themselves.
+    `shared` says whether other gateways may have its answers, and it theirs, where there is a second level.
     """
 
     bound_bytes: int = 32 * 1024**2
@@ -26,3 +27,4 @@ class CacheRule:
     fresh_s: int = 60
     most_waiting: int = 1_000
     rules: Rules = field(default_factory=Rules)
+    shared: bool = True

@@ -28,6 +28,7 @@ def contradictions(content: Any) -> Iterator[Mistake]:
             yield ("routes", index, "upstream"), f"there is no upstream {route.upstream}{hint}"
         elif route.upstream in upstreams:
             yield from _needless_hash(index, route, upstreams[route.upstream])
+    yield from _needless_database(_part(content, "shared_cache", dict))
     for name, upstream in upstreams.items():
         for index, first in doubles([(one.host, one.port) for one in _listed(upstream)]):
             yield ("upstreams", name, "replicas", index), f"has the address of replicas[{first}]"
@@ -93,3 +94,8 @@ def _needless_hash(index: int, route: RouteSection, upstream: UpstreamSection) -
     policy = route.policy or upstream.policy
     if route.hash_on is not None and policy != CONSISTENT_HASH:
         yield ("routes", index, "hash_on"), f"only {CONSISTENT_HASH} hashes, and the policy here is {policy}"
+
+
+def _needless_database(section: Any) -> Iterator[Mistake]:
+    if isinstance(section, dict) and section.get("cluster") is True and section.get("database", 0) != 0:
+        yield ("shared_cache", "database"), "a cluster has only 0"

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from services.gateway.config.checks import contradictions
 from services.gateway.config.routes import RouteSection
+from services.gateway.config.shared_cache import SharedCacheSection
 from services.gateway.config.upstreams import UpstreamSection
 from services.gateway.config.values import Count, Name, Network, Seconds, SecondsOrNone
 from services.gateway.documents import Document, Location, Section
@@ -107,6 +108,7 @@ class ConfigDocument(Document):
     limits: LimitsSection = LimitsSection()
     rate_limit: RateSection = RateSection()
     traces: TracesSection = TracesSection()
+    shared_cache: SharedCacheSection | None = None
     routes: tuple[RouteSection, ...]
     upstreams: Mapping[Name, UpstreamSection]
 

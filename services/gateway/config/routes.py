@@ -141,6 +141,7 @@ class CacheSection(Section):
     most_waiting: Count = _CACHE.most_waiting
     heuristics: bool = True
     obey_requests: bool = True
+    shared: bool = True
 
     def rule(self) -> CacheRule:
         """As the cache takes it."""
@@ -151,6 +152,7 @@ class CacheSection(Section):
             fresh_s=self.fresh_s,
             most_waiting=self.most_waiting,
             rules=Rules(heuristics=self.heuristics, obey_requests=self.obey_requests),
+            shared=self.shared,
         )
 
 

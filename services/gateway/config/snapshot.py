@@ -9,6 +9,7 @@ from typing import Literal
 
 from services.gateway.balancing.balancer import BalancerRules
 from services.gateway.balancing.policy import Replica
+from services.gateway.caching.second.rule import SecondLevelRule
 from services.gateway.config.document import ConfigDocument
 from services.gateway.config.routes import hedging_rule
 from services.gateway.config.upstreams import UpstreamSection
@@ -63,7 +64,7 @@ class Snapshot:
     """What the pipeline works with. `workers`: processes, `None` for one on each CPU.
 
     `max_pipelined_bytes`: of requests that wait for the one before them on their connection. `keeping` lacks the share
-    of sampled traces, which is not the document's.
+    of sampled traces, which is not the document's. Without a `shared_cache` the caches have one level.
     """
 
     routes: RouteTable
@@ -78,6 +79,7 @@ class Snapshot:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     workers: int | None
     keeping: KeepingRule
+    shared_cache: SecondLevelRule | None = None
 
 
 def load(path: Path) -> Snapshot:
@@ -112,6 +114,7 @@ def read(text: str, source: str, folder: Path) -> Snapshot:
         trusted_proxies=document.trusted_proxies,
         workers=document.workers,
         keeping=document.traces.rule(routes),
+        shared_cache=document.shared_cache.rule(folder) if document.shared_cache else None,
     )
 
 
