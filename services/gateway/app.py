@@ -180,10 +180,12 @@ class Gateway:
             follower.start()
 
     def _forget_followers(self, snapshot: config.Snapshot) -> None:
-        """Of upstreams that are gone, tell of no changes any more, or have another audience."""
+        """Of upstreams that are gone, have no cache or tell of no changes any more, or have another audience."""
+        cached = {route.upstream for route in snapshot.routes if route.cache is not None}
         for name, follower in list(self._followers.items()):
             plan = snapshot.upstreams.get(name)
-            if plan is None or not plan.changes or plan.audience != follower.audience:
+            followed = plan is not None and plan.changes and plan.audience == follower.audience
+            if not followed or name not in cached:
                 del self._followers[name]
                 follower.close()
 
@@ -378,8 +380,10 @@ class Gateway:
         self._clients.add(client)
         exchange = nobody.exchange = Exchange(self, client, like.head, now_ns, now_ns)
         self.metrics.began(now_ns)
-        exchange.trace = TraceIds({}, self.random.take(DIGITS))
-        exchange.request_id, exchange.id_line = like.request_id, like.id_line
+        digits = self.random.take(_DIGITS)
+        exchange.trace, exchange.kept = TraceIds({}, digits), like.kept
+        exchange.request_id = request_id = self._ids.of(digits[DIGITS:])
+        exchange.id_line = b"x-request-id: " + request_id + b"\r\n"
         exchange.route, exchange.template, exchange.caller = like.route, like.template, like.caller
         exchange.upstream, exchange.upstream_name = like.upstream, like.upstream_name
         return exchange

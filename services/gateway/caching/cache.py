@@ -50,6 +50,7 @@ from services.gateway.caching.telling import (
     WAITED,
     expected,
     note,
+    note_renewal,
     outcome_of,
     shown,
 )
@@ -198,6 +199,7 @@ class RouteCache(Filling):
         if key in self._flights or self._is_unstorable(key, now_ns):
             return
         aside = exchange.aside(now_ns)
+        note_renewal(aside, exchange, now_ns)
         fetch = aside.fetch = Fetch(self, key, audience, exchange.fields)
         fetch.decision, fetch.resource = decision, resource
         fetch.began, fetch.asked_ns = self.store.begin(), now_ns

@@ -55,6 +55,22 @@ def note(exchange: "Exchange", outcome: str, reason: str, now_ns: int) -> None:
     exchange._decided(("cache", now_ns, {"crm.cache.outcome": outcome, "crm.cache.reason": reason}))
 
 
+def note_renewal(aside: "Exchange", beside: "Exchange", now_ns: int) -> None:
+    """For the trace of a request that nobody waits for: whose made it, which was answered already."""
+    aside._decided(
+        (
+            "cache",
+            now_ns,
+            {
+                "crm.cache.outcome": "renewal",
+                "crm.cache.reason": "What another request was answered with is validated beside it.",
+                "crm.cache.beside.request_id": beside.request_id.decode("ascii"),
+                "crm.cache.beside.trace_id": beside.trace.trace_id.decode("ascii"),
+            },
+        )
+    )
+
+
 def expected(decision: Decision, doubt: str, *, would_wait: bool, unstorable: bool) -> dict[str, str]:
     """What would become of a request, as JSON. `doubt` is why what is stored may not be used, if it may not;
     `unstorable` tells that its last answer could not be stored."""

@@ -255,3 +255,27 @@ async def test_what_is_used_while_it_is_renewed_is_a_hit(stage: Stage) -> None:
     await ask(stage)
     assert requests_of(stage) == {MISS: 1, HIT: 1}
     assert explained(stage)["outcome"] == "hit"  # also while it is renewed
+
+
+async def test_a_renewal_has_an_id_of_its_own_and_says_beside_whose_it_goes(stage: Stage) -> None:
+    await ask(stage)
+    await answer(stage, UNTAGGED.replace(b"HOW", b"max-age=0, stale-while-revalidate=60"))
+    stage.gateway.traces.record(None, None, 60, 100, perf_counter_ns())
+    _, caller = stage.call(b"GET /x HTTP/1.1\r\nHost: a\r\nX-Request-Id: hers\r\n\r\n")
+    await stage.connect_all()
+    assert b"x-request-id: hers\r\n" in caller.written
+    (aside,) = [client.exchange for client in stage.gateway._clients if client.exchange is not None]
+    heard = transport_of(aside.connection)
+    (own,) = [line for line in heard.written.split(b"\r\n") if line.startswith(b"x-request-id: ")]
+    assert own != b"x-request-id: hers"
+    heard.protocol.data_received(PLAIN)
+    await turns()
+    stage.gateway.metrics.flush()
+    question = {"route": None, "min_ms": 0, "status": None, "dominant": None, "kept": "asked", "limit": 9}
+    told = {one["request_id"]: one["trace_id"] for one in stage.gateway.traces.describe(question)}
+    assert told.keys() == {"hers", own.removeprefix(b"x-request-id: ").decode()}
+    (renewal,) = stage.gateway.traces.explain(told.pop(aside.request_id.decode()))
+    first = renewal["spans"][0]["events"][0]["attributes"]
+    assert first["crm.cache.outcome"] == "renewal"
+    assert first["crm.cache.beside.request_id"] == "hers"
+    assert first["crm.cache.beside.trace_id"] == told["hers"]
