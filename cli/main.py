@@ -1,7 +1,10 @@
 """The command line: what an operator or a partner does without writing a client."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 
@@ -66,17 +69,44 @@ def gateway_check(
 ) -> None:
     """Check a gateway's document: 0 if it is in order, 1 with every mistake, 2 if it cannot be read."""
     # The other commands need none of the gateway's packages, and should not wait for them.
-    try:
+    with _gateways_packages():
         from cli.gateway_check import check  # noqa: PLC0415 - see above
         from services.gateway.documents import DocumentError, UnreadableError  # noqa: PLC0415 - see above
-    except ModuleNotFoundError as error:
-        typer.echo(f"This command needs the gateway's packages, kontor[gateway]: {error}", err=True)
-        raise typer.Exit(2) from None
     try:
         typer.echo(check(file))
     except DocumentError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2 if isinstance(error, UnreadableError) else 1) from None
+
+
+@gateway.command("new-key")
+def gateway_new_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="What logs and limits call it.")],
+    tenant: Annotated[UUID, typer.Option(help="The tenant whose records it may see.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What it may do; more than once for several. '*' is everything.")
+    ] = None,
+    principal: Annotated[str | None, typer.Option(help="Who acts by it; key:ID unless told.")] = None,
+) -> None:
+    """Make an API key: its entry in the gateway's file of keys goes to the output, the key to the error output."""
+    with _gateways_packages():
+        from cli.gateway_keys import KeyEntryError, make_key  # noqa: PLC0415 - as above
+    try:
+        key, entry = make_key(key_id, tenant, principal, scope or ())
+    except KeyEntryError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    typer.echo(entry)
+    typer.echo(key, err=True)
+
+
+@contextmanager
+def _gateways_packages() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        typer.echo(f"This command needs the gateway's packages, kontor[gateway]: {error}", err=True)
+        raise typer.Exit(2) from None
 
 
 def main() -> None:
