@@ -408,6 +408,8 @@ class Exchange(Attempts):
             self.failed(connection, BROKEN, "the replica switched protocols without being asked")
             connection.abandon()
             return
+        if self.unsafe:
+            self._written(head, now_ns)
         timing = self._measure(connection, head, now_ns)
         self._note(connection, head, now_ns)
         self._drop_loser(connection, now_ns)

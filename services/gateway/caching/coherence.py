@@ -89,7 +89,8 @@ class Coherence:
         """The answer to a request that may have changed something is about to go to its caller."""
         tenant = tenant_of(exchange.caller)
         changed = head.found.get(CHANGED_HEADER)
-        if head.status >= 500:
+        if head.status >= 500 or head.status == 101:
+            # What a failure has done nobody knows, nor what is done in the tunnel that a 101 opens.
             self.everything_changed(tenant, now_ns)
         elif changed is not None:
             self.changed(tenant, changed.split(), now_ns)

@@ -151,6 +151,26 @@ async def test_a_write_that_failed_may_have_changed_everything(stage: Stage, fai
     assert stage.upstream.ledger.attempts == attempts + 1
 
 
+async def test_what_an_unsafe_method_does_after_101_may_have_changed_everything(stage: Stage) -> None:
+    await ask(stage)
+    await answer(stage, said(b"1"))
+    lines = b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    await ask(stage, b"POST /z HTTP/1.1\r\nHost: a\r\n" + lines)
+    await answer(stage, b"HTTP/1.1 101 Switching Protocols\r\n" + lines)
+    attempts = stage.upstream.ledger.attempts
+    await ask(stage)
+    assert stage.upstream.ledger.attempts == attempts + 1
+
+
+async def test_a_get_that_becomes_a_tunnel_has_changed_nothing(stage: Stage) -> None:
+    await ask(stage)
+    await answer(stage, said(b"1"))
+    lines = b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    await ask(stage, b"GET /z HTTP/1.1\r\nHost: a\r\n" + lines)
+    await answer(stage, b"HTTP/1.1 101 Switching Protocols\r\n" + lines)
+    assert (await ask(stage)).written.endswith(b"\r\n\r\n1")
+
+
 async def test_who_leaves_while_he_waits_is_forgotten(stage: Stage) -> None:
     leader, leaving, staying = [await ask(stage) for _ in range(3)]
     leaving.abort()
