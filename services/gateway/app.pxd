@@ -30,6 +30,7 @@ cdef class Gateway:
     cdef public dict _identities
     cdef public object _discovery
     cdef public object _client_connections
+    cdef public object _shared_limits
     cdef public bint _started
     cdef public bint _draining
     cdef public object _stamps

@@ -26,6 +26,7 @@ from services.gateway.control.steering import Order, Steering
 from services.gateway.discovery.discovery import Discovery
 from services.gateway.exchange import Exchange
 from services.gateway.limits.rate_limiter import RateLimiter, too_many_requests
+from services.gateway.limits.shared import SharedLimits
 from services.gateway.limits.sizes import body_too_large
 from services.gateway.metrics.worker import GatewayMetrics
 from services.gateway.protocol.answers import page_bytes, problem_bytes
@@ -75,9 +76,10 @@ class Gateway:
         signer: IdentitySigner | None,
         telemetry: Telemetry,
         stamps: Stamps | None = None,
+        limits: SharedLimits | None = None,
     ) -> None:
-        """Without a `signer` the snapshot must not ask for keys: there is nobody to vouch for. `stamps` are shared
-        with the other worker processes, if there are any."""
+        """Without a `signer` the snapshot must not ask for keys: there is nobody to vouch for. `stamps` and `limits`
+        are shared with the other worker processes, if there are any."""
         self._signer = signer
         self._telemetry = telemetry
         # Without a collector of ours the sampled traces are the services' affair, and they are told to record.
@@ -94,7 +96,8 @@ class Gateway:
         self._deserted = asyncio.Event()
         self._identities: dict[str, dict[str, bytes]] = {}
         self._discovery = Discovery(self._found)
-        self._client_connections = ClientConnections(snapshot.clients)
+        self._shared_limits = limits or SharedLimits.private()
+        self._client_connections = ClientConnections(snapshot.clients, self._shared_limits.clients)
         self._started = False
         self._draining = False
         self._steering = Steering()
@@ -113,7 +116,9 @@ class Gateway:
         self.largest_body = snapshot.limits.max_body_bytes
         self.most_pipelined = snapshot.max_pipelined_bytes
         self.timeouts = snapshot.timeouts
-        self._limiter = RateLimiter(snapshot.rate) if snapshot.rate_limited else None
+        self._limiter = (
+            RateLimiter(snapshot.rate, self._shared_limits.callers) if snapshot.rate_limited else None
+        )
         self._client_connections.rule = snapshot.clients
         self._keeping.configure(
             replace(snapshot.keeping, share=self._telemetry.share if self._exports else 0.0)
@@ -522,7 +527,9 @@ class Gateway:
             "connections": {
                 "open": self._client_connections.total,
                 "refused": self._client_connections.refused_count,
+                "uncounted": self._shared_limits.clients.uncounted,
             },
+            "rate_limit": {"uncounted": self._shared_limits.callers.uncounted},
             "upstreams": {
                 name: {**upstream.describe(now_ns), "mistakes": upstream.ledger.check(attempts[upstream])}
                 for name, upstream in self.upstreams.items()
@@ -599,6 +606,7 @@ class Gateway:
             for upstream in self.upstreams.values():
                 upstream.sweep(now_ns)
             self._recorder.flush()
+            self._shared_limits.catch_up()
             count += 1
             if count % _SLOW_SWEEPS == 0:
                 # Tokens are reused for a while; when to make new ones is the signer's decision.

@@ -147,7 +147,7 @@ async def workers(parent: Operated) -> Any:
             "ready": worker.ready,
             "restarts": worker.restarts,
             "age_s": round(now - worker.started_at, 3),
-            "connections": states[worker.number]["connections"]["open"] if worker.number in states else None,
+            **_callers(states.get(worker.number)),
         }
         for worker in parent.fleet.workers
     ]
@@ -174,6 +174,14 @@ async def _states(parent: Parent) -> dict[int, Any]:
     if not found:
         raise unavailable("No worker answers.")
     return found
+
+
+def _callers(state: dict[str, Any] | None) -> dict[str, int | None]:
+    if state is None:
+        return {"connections": None, "uncounted": None}
+    connections = state["connections"]
+    uncounted = connections["uncounted"] + state["rate_limit"]["uncounted"]
+    return {"connections": connections["open"], "uncounted": uncounted}
 
 
 async def _steer(parent: Parent, order: Order) -> Any:

@@ -151,6 +151,9 @@ class Worker(Answer):
     restarts: int
     age_s: float
     connections: int | None = Field(description="Of callers; null when the worker does not answer.")
+    uncounted: int | None = Field(
+        description="Requests and connections that were let through, as the other workers could not be told of them."
+    )
 
 
 class Reloaded(Answer):

@@ -12,12 +12,13 @@ times it was one per slot and worker, 0.55 µs instead of 0.35 for five slots an
 
 import mmap
 import os
-import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
+
+from services.gateway.control.memory import nameless
 
 if TYPE_CHECKING:  # the parent has no tenants
     from uuid import UUID
@@ -45,8 +46,7 @@ class StampsFile:
     """
 
     def __init__(self) -> None:
-        self.descriptor = _nameless()
-        os.ftruncate(self.descriptor, _FILE_BYTES)
+        self.descriptor = nameless("kontor-stamps", _FILE_BYTES)
         self._memory = mmap.mmap(self.descriptor, mmap.PAGESIZE)
         self._header = memoryview(self._memory).cast("Q")
         self._taken: set[int] = set()
@@ -70,16 +70,6 @@ class StampsFile:
         self._header.release()
         self._memory.close()
         os.close(self.descriptor)
-
-
-def _nameless() -> int:
-    if sys.platform == "linux":
-        return os.memfd_create("kontor-stamps")
-    import tempfile  # noqa: PLC0415 - the parent, which starts before all else, rarely needs it
-
-    descriptor, path = tempfile.mkstemp(prefix="kontor-stamps-")
-    os.unlink(path)
-    return descriptor
 
 
 class _Ring:

@@ -23,6 +23,7 @@ from services.gateway.control.channel import RefusedError, answer_all
 from services.gateway.control.configuration import Configuration, understand
 from services.gateway.control.steering import Order
 from services.gateway.documents import DocumentError
+from services.gateway.limits.shared import SharedLimits
 from services.gateway.metrics.worker import GatewayMetrics
 from services.gateway.server import Server
 from services.gateway.settings import GatewaySettings
@@ -82,16 +83,16 @@ def serve(control: socket.socket, *, first: bool) -> None:
     """Answer the parent's questions, the first of which starts the gateway; returns when it says stop or hangs up."""
     if first:
         control.sendall(json.dumps(check()).encode("ascii") + b"\n")
-    _, descriptors, _, _ = socket.recv_fds(control, 1, 2)
+    _, descriptors, _, _ = socket.recv_fds(control, 1, 4)
     if not descriptors:
         return  # the parent found a mistake, or its end, before it had a socket
-    listener, stamps_descriptor = descriptors
+    listener, stamps, callers, clients = descriptors
+    commands = Commands(socket.socket(fileno=listener), stamps, (callers, clients))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(control, socket.socket(fileno=listener), stamps_descriptor))
+        runner.run(_serve(control, commands))
 
 
-async def _serve(control: socket.socket, listener: socket.socket, stamps_descriptor: int) -> None:
-    commands = Commands(listener, stamps_descriptor)
+async def _serve(control: socket.socket, commands: "Commands") -> None:
     answering = asyncio.create_task(answer_all(control, commands.answer, commands.last_words))
     stopping = asyncio.create_task(commands.stopping.wait())
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,10 +106,13 @@ async def _serve(control: socket.socket, listener: socket.socket, stamps_descrip
 class Commands:
     """Each method named `do_…` answers the question of that name with JSON."""
 
-    def __init__(self, listener: socket.socket, stamps_descriptor: int) -> None:
+    def __init__(
+        self, listener: socket.socket, stamps_descriptor: int, limits_descriptors: tuple[int, int]
+    ) -> None:
+        """The descriptors are of what `fleet.SharedMemory` has, and stay open as long as the process lives."""
         self._listener = listener
         self._stamps_descriptor = stamps_descriptor
-        self._stamps: Stamps
+        self._limits_descriptors = limits_descriptors
         self._server: Server | None = None
         self._gateway: Gateway
         self._metrics: GatewayMetrics
@@ -152,8 +156,9 @@ class Commands:
             )
         except (SettingsError, DocumentError, OSError, ValueError) as error:
             raise RefusedError(str(error)) from error
-        self._stamps = Stamps.open(self._stamps_descriptor, row)
-        self._gateway = Gateway(snapshot, keys, signer, telemetry, self._stamps)
+        stamps = Stamps.open(self._stamps_descriptor, row)
+        limits = SharedLimits.open(self._limits_descriptors, row)
+        self._gateway = Gateway(snapshot, keys, signer, telemetry, stamps, limits)
         self._metrics = metrics = self._gateway.metrics
         for order in orders:
             self._gateway.steer(Order(**order))

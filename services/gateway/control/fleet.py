@@ -10,9 +10,9 @@ from contextlib import suppress
 from time import perf_counter_ns
 from typing import Any
 
-from services.gateway.caching.stamps import StampsFile
 from services.gateway.control.channel import Asking, ChannelError, RefusedError
 from services.gateway.control.restarting import RestartDelay
+from services.gateway.control.sharing import SharedMemory
 from services.gateway.control.spawning import Spawned, spawn_worker
 from services.gateway.metrics.fleet import FleetFigures
 from services.gateway.server import another
@@ -34,10 +34,15 @@ class StartError(Exception):
 
 
 class Worker:
-    """The worker with one number: its socket and stamps, which outlive the process, and the process of the day."""
+    """The worker with one number: its socket and row, which outlive the process, and the process of the day."""
 
     def __init__(
-        self, number: int, listener: socket.socket, orders: Orders, figures: FleetFigures, stamps: StampsFile
+        self,
+        number: int,
+        listener: socket.socket,
+        orders: Orders,
+        figures: FleetFigures,
+        memory: SharedMemory,
     ) -> None:
         self.number = number
         self.restarts = 0
@@ -45,8 +50,8 @@ class Worker:
         self._listener = listener
         self._orders = orders
         self._figures = figures
-        self._stamps = stamps
-        self._row = stamps.take_row()
+        self._memory = memory
+        self._row = memory.take_row()
         self._delay = RestartDelay()
         self._asking = Asking()
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,7 +106,7 @@ class Worker:
         self._figures.stopped(self._asking, perf_counter_ns())
         self._listener.close()  # before the worker looks who is queued: nobody can come after that
         if self._task is None and self.pid is None:
-            self._stamps.give_back(self._row)
+            self._memory.give_back(self._row)
             return  # it never came up
         try:
             await self.ask("stop", drain_s=drain_s)
@@ -117,7 +122,7 @@ class Worker:
             await self.kill()
         if self._task is not None:
             await self._task
-        self._stamps.give_back(self._row)
+        self._memory.give_back(self._row)
 
     async def kill(self) -> None:
         """End its process at once, unless it has ended."""
@@ -135,7 +140,7 @@ class Worker:
         self._process = spawned.process
         self._asking = asking = Asking()
         self.started_at = asyncio.get_running_loop().time()
-        socket.send_fds(spawned.control, [b"\n"], [self._listener.fileno(), self._stamps.descriptor])
+        socket.send_fds(spawned.control, [b"\n"], [self._listener.fileno(), *self._memory.descriptors])
         await asking.open(spawned.control)
         self._told = True
         answer = await asking.ask(
@@ -153,6 +158,7 @@ class Worker:
             self._ready = self._told = False
             self._figures.ended(self._asking, self._asking.last_words, perf_counter_ns())
             await self.kill()
+            self._memory.ended(self._row)
             if self._stopping.is_set():
                 return
             delay_s = self._delay.after(loop.time() - self.started_at)
@@ -190,7 +196,7 @@ class Fleet:
         self._orders = orders
         self._workers: list[Worker] = []
         self._figures = FleetFigures()
-        self._stamps = StampsFile()
+        self._memory = SharedMemory()
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
@@ -200,7 +206,7 @@ class Fleet:
 
     async def start(self, spawned: Spawned) -> Any:
         """Start the first worker, whose process was spawned already; its answer. Raises `StartError`."""
-        worker = Worker(1, self._first_listener, self._orders, self._figures, self._stamps)
+        worker = Worker(1, self._first_listener, self._orders, self._figures, self._memory)
         self._workers.append(worker)
         return await worker.start(spawned)
 
@@ -212,7 +218,7 @@ class Fleet:
             leaving.add_done_callback(self._leaving.discard)
         # All sockets before any worker: the address stays ours whoever dies first.
         new = [
-            Worker(number, another(self._first_listener), self._orders, self._figures, self._stamps)
+            Worker(number, another(self._first_listener), self._orders, self._figures, self._memory)
             for number in range(len(self._workers) + 1, count + 1)
         ]
         self._workers += new
@@ -279,4 +285,4 @@ class Fleet:
     async def stop(self, drain_s: float) -> None:
         """Drain all, and wait for their ends."""
         await asyncio.gather(*(worker.stop(drain_s) for worker in self._workers), *self._leaving)
-        self._stamps.close()
+        self._memory.close()

@@ -7,6 +7,7 @@ cdef class Allowance:
     cdef public long long remaining
     cdef public long long full_in_s
     cdef public long long retry_after_s
+    cdef public bytes lines
 
 
 @cython.locals(token_ns="long long", full_at="long long", spare_ns="long long")

@@ -30,15 +30,19 @@ class Rate:
 
 
 class Allowance:
-    """The answer to one request: whether it may pass, what is left, when all is back (whole seconds)."""
+    """The answer to one request: whether it may pass, what is left, when all is back (whole seconds).
 
-    __slots__ = ("allowed", "full_in_s", "remaining", "retry_after_s")
+    `lines` are the same in words, once somebody has put it so.
+    """
+
+    __slots__ = ("allowed", "full_in_s", "lines", "remaining", "retry_after_s")
 
     def __init__(self, allowed: bool, remaining: int, full_in_s: int, retry_after_s: int) -> None:
         self.allowed = allowed
         self.remaining = remaining
         self.full_in_s = full_in_s
         self.retry_after_s = retry_after_s
+        self.lines = b""
 
 
 def take(full_at_ns: int, now_ns: int, rate: Rate) -> tuple[int, Allowance]:

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from services.gateway.limits.shared_table import WAYS
 from services.gateway.resilience.client_connections import (
     Admission,
     ClientConnectionRule,
     ClientConnections,
 )
+from tests.gateway.limits.workers import workers
 
 ADMITTED, CLIENT_FULL, GATEWAY_FULL = Admission
 
@@ -68,6 +70,43 @@ def test_closing_what_was_never_open_is_an_error() -> None:
     with pytest.raises(KeyError):
         connections.closed("a")
     assert connections.total == 0
+
+
+def test_workers_count_together() -> None:
+    rule = ClientConnectionRule(max_per_client=3, max_total=5)
+    with workers(2) as house:
+        one, two = (ClientConnections(rule, table) for table in house.tables.values())
+        assert [worker.opened("a") for worker in (one, two, one, two)] == [*[ADMITTED] * 3, CLIENT_FULL]
+        assert [worker.opened("b") for worker in (two, two, one)] == [ADMITTED, ADMITTED, GATEWAY_FULL]
+        two.closed("a")
+        assert [worker.opened("a") for worker in (one, two)] == [ADMITTED, GATEWAY_FULL]
+        assert (one.total, two.total) == (3, 2)
+        assert (one.refused_count, two.refused_count) == (1, 2)
+
+
+def test_the_connections_of_a_killed_worker_are_gone() -> None:
+    rule = ClientConnectionRule(max_per_client=2, max_total=3)
+    with workers(2) as house:
+        one, two = (ClientConnections(rule, table) for table in house.tables.values())
+        assert [one.opened("a") for _ in range(2)] == [ADMITTED, ADMITTED]
+        assert two.opened("a") is CLIENT_FULL
+        house.file.forget(0)
+        successor = ClientConnections(rule, house.start(0))
+        assert [successor.opened("a"), two.opened("a"), one.opened("a")] == [ADMITTED, ADMITTED, CLIENT_FULL]
+
+
+def test_for_whom_there_is_no_room_in_the_table_counts_where_it_is() -> None:
+    rule = ClientConnectionRule(max_per_client=2)
+    with workers(2, slots=WAYS) as house:
+        one, two = (ClientConnections(rule, table) for table in house.tables.values())
+        for number in range(WAYS - 1):  # and one is everyone's
+            assert one.opened(f"client-{number}") is ADMITTED
+        assert [one.opened("late") for _ in range(3)] == [ADMITTED, ADMITTED, CLIENT_FULL]
+        assert two.opened("late") is ADMITTED
+        for worker, times in ((one, 2), (two, 1)):
+            for _ in range(times):
+                worker.closed("late")
+            assert worker.held_by("late") == 0
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -1,9 +1,8 @@
-"""Token bucket and its table."""
+"""Token bucket."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.limits.rate_limiter import RateLimiter
 from services.gateway.limits.token_bucket import Rate, take
 
 SECOND = 1_000_000_000
@@ -53,13 +52,3 @@ def test_refusals_cost_nothing(rate: Rate) -> None:
         assert allowance.allowed
     assert [take(full_at, 0, rate)[1].allowed for _ in range(3)] == [False] * 3
     assert take(full_at, rate.token_ns, rate)[1].allowed
-
-
-def test_callers_do_not_share_and_the_table_is_bounded() -> None:
-    limiter = RateLimiter(Rate(per_second=1, burst=1), clock_ns=lambda: 0, max_callers=2)
-    assert limiter.take("a").allowed
-    assert limiter.take("b").allowed
-    assert not limiter.take("a").allowed
-    limiter.take("c")
-    assert not limiter.take("a").allowed
-    assert limiter.take("b").allowed, "the one not seen for longest was forgotten"
