@@ -26,6 +26,12 @@ class Check:
     firing: Sequence[Labels] = ()
 
 
+def series_of(name: str, *labels: Labels) -> str:
+    """A series as PromQL writes it."""
+    inside = ",".join(f"{label}={json.dumps(value)}" for some in labels for label, value in some.items())
+    return f"{name}{{{inside}}}"
+
+
 def counter(*stretches: tuple[int, float]) -> str:
     """A counter's samples: for so many steps it grows by so much each; it begins at 0."""
     value = 0.0
@@ -55,10 +61,10 @@ def check_alerts(
     chosen = {"alertname": alert, "alertstate": "firing", **(only or {})}
     tests = [
         {
-            "expr": f"ALERTS{_braces(chosen)}",
+            "expr": series_of("ALERTS", chosen),
             "eval_time": f"{check.minute:g}m",
             "exp_samples": [
-                {"labels": f"ALERTS{_braces({**chosen, **labels})}", "value": 1} for labels in check.firing
+                {"labels": series_of("ALERTS", {**chosen, **labels}), "value": 1} for labels in check.firing
             ],
         }
         for check in checks
@@ -115,7 +121,3 @@ def _run(
         ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False, timeout=120
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
-
-
-def _braces(labels: Labels) -> str:
-    return "{" + ",".join(f"{name}={json.dumps(value)}" for name, value in labels.items()) + "}"

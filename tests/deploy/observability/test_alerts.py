@@ -16,17 +16,16 @@ from tests.deploy.observability.promtool import (
     counter,
     gauge,
     needs_promtool,
+    series_of,
 )
 
 pytestmark = needs_promtool
 
-_REPLICA = 'crm_upstream_name="sales",server_address="10.0.0.1",server_port="8000"'
-_OTHER = 'crm_upstream_name="sales",server_address="10.0.0.2",server_port="8000"'
-_REPLICA_LABELS = {"crm_upstream_name": "sales", "server_address": "10.0.0.1", "server_port": "8000"}
-_TICKETS = 'job="tickets",instance="tickets-1:8000"'
-_TICKETS_LABELS = {"job": "tickets", "instance": "tickets-1:8000"}
-_POOL = f'{_TICKETS},db_client_connection_pool_name="read"'
-_GATEWAY = 'job="gateway",instance="gateway:9000",hop="gateway"'
+_REPLICA = {"crm_upstream_name": "sales", "server_address": "10.0.0.1", "server_port": "8000"}
+_OTHER = {**_REPLICA, "server_address": "10.0.0.2"}
+_TICKETS = {"job": "tickets", "instance": "tickets-1:8000"}
+_POOL = {**_TICKETS, "db_client_connection_pool_name": "read"}
+_GATEWAY = {"job": "gateway", "instance": "gateway:9000", "hop": "gateway"}
 _SPANS = "crm_telemetry_spans_total"
 
 
@@ -54,11 +53,11 @@ CASES = (
         "gateway.yaml",
         "ReplicaDown",
         ill={
-            f"crm_gateway_replica_up{{{_REPLICA}}}": gauge((30, 1), (30, 0), (60, 1)),
-            f"crm_gateway_replica_up{{{_OTHER}}}": gauge((120, 1)),
+            series_of("crm_gateway_replica_up", _REPLICA): gauge((30, 1), (30, 0), (60, 1)),
+            series_of("crm_gateway_replica_up", _OTHER): gauge((120, 1)),
         },
-        well={f"crm_gateway_replica_up{{{_REPLICA}}}": gauge((120, 1))},
-        labels=_REPLICA_LABELS,
+        well={series_of("crm_gateway_replica_up", _REPLICA): gauge((120, 1))},
+        labels=_REPLICA,
         still=30,
         over=60,
         summary="sales: 10.0.0.1:8000 is down",
@@ -71,12 +70,12 @@ CASES = (
         "gateway.yaml",
         "UpstreamDown",
         ill={
-            f"crm_gateway_replica_up{{{_REPLICA}}}": gauge((30, 1), (30, 0), (60, 1)),
-            f"crm_gateway_replica_up{{{_OTHER}}}": gauge((120, 0)),
+            series_of("crm_gateway_replica_up", _REPLICA): gauge((30, 1), (30, 0), (60, 1)),
+            series_of("crm_gateway_replica_up", _OTHER): gauge((120, 0)),
         },
         well={
-            f"crm_gateway_replica_up{{{_REPLICA}}}": gauge((120, 0)),
-            f"crm_gateway_replica_up{{{_OTHER}}}": gauge((120, 1)),
+            series_of("crm_gateway_replica_up", _REPLICA): gauge((120, 0)),
+            series_of("crm_gateway_replica_up", _OTHER): gauge((120, 1)),
         },
         labels={"crm_upstream_name": "sales"},
         still=30,
@@ -91,10 +90,14 @@ CASES = (
     Case(
         "gateway.yaml",
         "CircuitOpen",
-        ill={f"crm_gateway_replica_circuit_open{{{_REPLICA}}}": gauge((30, 0), (30, 1), (60, 0))},
+        ill={series_of("crm_gateway_replica_circuit_open", _REPLICA): gauge((30, 0), (30, 1), (60, 0))},
         # One minute of twelve.
-        well={f"crm_gateway_replica_circuit_open{{{_REPLICA}}}": " ".join(["0 0 0 0 0 0 0 0 0 0 0 1"] * 10)},
-        labels=_REPLICA_LABELS,
+        well={
+            series_of("crm_gateway_replica_circuit_open", _REPLICA): " ".join(
+                ["0 0 0 0 0 0 0 0 0 0 0 1"] * 10
+            )
+        },
+        labels=_REPLICA,
         still=30,
         over=66,
         summary="sales: the circuit of 10.0.0.1:8000 keeps opening",
@@ -107,15 +110,17 @@ CASES = (
         "saturation.yaml",
         "EventLoopLag",
         ill={
-            f'crm_event_loop_lag_seconds{{{_TICKETS},hop="tickets"}}': gauge(
+            series_of("crm_event_loop_lag_seconds", _TICKETS, {"hop": "tickets"}): gauge(
                 (30, 0.002), (30, 0.3), (60, 0.002)
             )
         },
         # A stall of seconds, once.
         well={
-            f'crm_event_loop_lag_seconds{{{_TICKETS},hop="tickets"}}': gauge((40, 0.002), (1, 5), (60, 0.002))
+            series_of("crm_event_loop_lag_seconds", _TICKETS, {"hop": "tickets"}): gauge(
+                (40, 0.002), (1, 5), (60, 0.002)
+            )
         },
-        labels={**_TICKETS_LABELS, "hop": "tickets"},
+        labels={**_TICKETS, "hop": "tickets"},
         still=32,
         over=66,
         summary="tickets: the event loop of tickets-1:8000 is held up",
@@ -128,16 +133,20 @@ CASES = (
         "saturation.yaml",
         "DatabasePoolExhausted",
         ill={
-            f'db_client_connection_count{{{_POOL},state="used"}}': gauge((30, 3), (30, 8), (60, 3)),
-            f'db_client_connection_count{{{_POOL},state="idle"}}': gauge((30, 5), (30, 0), (60, 5)),
-            f"db_client_connection_max{{{_POOL}}}": gauge((120, 8)),
+            series_of("db_client_connection_count", _POOL, {"state": "used"}): gauge(
+                (30, 3), (30, 8), (60, 3)
+            ),
+            series_of("db_client_connection_count", _POOL, {"state": "idle"}): gauge(
+                (30, 5), (30, 0), (60, 5)
+            ),
+            series_of("db_client_connection_max", _POOL): gauge((120, 8)),
         },
         well={
-            f'db_client_connection_count{{{_POOL},state="used"}}': gauge((120, 7)),
-            f'db_client_connection_count{{{_POOL},state="idle"}}': gauge((120, 8)),
-            f"db_client_connection_max{{{_POOL}}}": gauge((120, 8)),
+            series_of("db_client_connection_count", _POOL, {"state": "used"}): gauge((120, 7)),
+            series_of("db_client_connection_count", _POOL, {"state": "idle"}): gauge((120, 8)),
+            series_of("db_client_connection_max", _POOL): gauge((120, 8)),
         },
-        labels={**_TICKETS_LABELS, "db_client_connection_pool_name": "read"},
+        labels=_POOL,
         still=33,
         over=66,
         summary="tickets-1:8000: hardly a database connection is free in the pool read",
@@ -150,14 +159,16 @@ CASES = (
         "saturation.yaml",
         "DatabasePoolWait",
         ill={
-            f"db_client_connection_wait_time_seconds_sum{{{_TICKETS}}}": counter((30, 1), (30, 200), (60, 1)),
-            f"db_client_connection_wait_time_seconds_count{{{_TICKETS}}}": counter((120, 1000)),
+            series_of("db_client_connection_wait_time_seconds_sum", _TICKETS): counter(
+                (30, 1), (30, 200), (60, 1)
+            ),
+            series_of("db_client_connection_wait_time_seconds_count", _TICKETS): counter((120, 1000)),
         },
         well={
-            f"db_client_connection_wait_time_seconds_sum{{{_TICKETS}}}": counter((120, 40)),
-            f"db_client_connection_wait_time_seconds_count{{{_TICKETS}}}": counter((120, 1000)),
+            series_of("db_client_connection_wait_time_seconds_sum", _TICKETS): counter((120, 40)),
+            series_of("db_client_connection_wait_time_seconds_count", _TICKETS): counter((120, 1000)),
         },
-        labels=_TICKETS_LABELS,
+        labels=_TICKETS,
         still=31,
         over=66,
         summary="tickets-1:8000: requests wait for a database connection",
@@ -167,14 +178,16 @@ CASES = (
         "security.yaml",
         "SecurityEvents",
         ill={
-            f'crm_security_events_total{{{_GATEWAY},event="authentication_failed"}}': counter(
+            series_of("crm_security_events_total", _GATEWAY, {"event": "authentication_failed"}): counter(
                 (30, 1), (30, 180), (60, 1)
             )
         },
         well={
-            f'crm_security_events_total{{{_GATEWAY},event="authentication_failed"}}': counter((120, 54)),
+            series_of("crm_security_events_total", _GATEWAY, {"event": "authentication_failed"}): counter(
+                (120, 54)
+            ),
             # Callers may hurry more often than they may have the wrong key.
-            f'crm_security_events_total{{{_GATEWAY},event="rate_limited"}}': counter((120, 1100)),
+            series_of("crm_security_events_total", _GATEWAY, {"event": "rate_limited"}): counter((120, 1100)),
         },
         labels={"event": "authentication_failed", "hop": "gateway"},
         still=31,
@@ -187,9 +200,9 @@ CASES = (
     Case(
         "telemetry.yaml",
         "ScrapeFailing",
-        ill={f"up{{{_TICKETS}}}": gauge((30, 1), (30, 0), (60, 1))},
-        well={f"up{{{_TICKETS}}}": gauge((40, 1), (1, 0), (60, 1))},
-        labels=_TICKETS_LABELS,
+        ill={series_of("up", _TICKETS): gauge((30, 1), (30, 0), (60, 1))},
+        well={series_of("up", _TICKETS): gauge((40, 1), (1, 0), (60, 1))},
+        labels=_TICKETS,
         still=31,
         over=60,
         summary="tickets-1:8000 does not answer Prometheus",
@@ -201,13 +214,13 @@ CASES = (
         "telemetry.yaml",
         "TelemetryLoss",
         ill={
-            f'{_SPANS}{{{_GATEWAY},state="sent"}}': counter((30, 1000), (30, 800), (60, 1000)),
-            f'{_SPANS}{{{_GATEWAY},state="dropped"}}': counter((30, 0), (30, 150), (60, 0)),
-            f'{_SPANS}{{{_GATEWAY},state="failed"}}': counter((30, 0), (30, 50), (60, 0)),
+            series_of(_SPANS, _GATEWAY, {"state": "sent"}): counter((30, 1000), (30, 800), (60, 1000)),
+            series_of(_SPANS, _GATEWAY, {"state": "dropped"}): counter((30, 0), (30, 150), (60, 0)),
+            series_of(_SPANS, _GATEWAY, {"state": "failed"}): counter((30, 0), (30, 50), (60, 0)),
         },
         well={
-            f'{_SPANS}{{{_GATEWAY},state="sent"}}': counter((120, 1000)),
-            f'{_SPANS}{{{_GATEWAY},state="dropped"}}': counter((120, 9)),
+            series_of(_SPANS, _GATEWAY, {"state": "sent"}): counter((120, 1000)),
+            series_of(_SPANS, _GATEWAY, {"state": "dropped"}): counter((120, 9)),
         },
         labels={"hop": "gateway", "instance": "gateway:9000"},
         still=33,
@@ -222,17 +235,17 @@ CASES = (
         "telemetry.yaml",
         "LittlesLawBroken",
         ill={
-            f"crm_littles_law_ratio{{{_GATEWAY}}}": gauge((30, 1.02), (30, 1.5), (60, 1.02)),
-            f'http_server_request_duration_seconds_count{{{_GATEWAY},http_route="/v1/deals"}}': counter(
-                (120, 600)
-            ),
+            series_of("crm_littles_law_ratio", _GATEWAY): gauge((30, 1.02), (30, 1.5), (60, 1.02)),
+            series_of(
+                "http_server_request_duration_seconds_count", _GATEWAY, {"http_route": "/v1/deals"}
+            ): counter((120, 600)),
         },
         # Off by as much, but with a request every other second.
         well={
-            f"crm_littles_law_ratio{{{_GATEWAY}}}": gauge((120, 1.5)),
-            f'http_server_request_duration_seconds_count{{{_GATEWAY},http_route="/v1/deals"}}': counter(
-                (120, 30)
-            ),
+            series_of("crm_littles_law_ratio", _GATEWAY): gauge((120, 1.5)),
+            series_of(
+                "http_server_request_duration_seconds_count", _GATEWAY, {"http_route": "/v1/deals"}
+            ): counter((120, 30)),
         },
         labels={"job": "gateway", "instance": "gateway:9000", "hop": "gateway"},
         still=33,
@@ -281,10 +294,10 @@ def test_it_says_what_it_is_about(case: Case, tmp_path: Path) -> None:
 
 def test_a_law_that_is_undershot_is_broken_as_well(tmp_path: Path) -> None:
     series = {
-        f"crm_littles_law_ratio{{{_GATEWAY}}}": gauge((60, 0.7)),
-        f'http_server_request_duration_seconds_count{{{_GATEWAY},http_route="/v1/deals"}}': counter(
-            (60, 600)
-        ),
+        series_of("crm_littles_law_ratio", _GATEWAY): gauge((60, 0.7)),
+        series_of(
+            "http_server_request_duration_seconds_count", _GATEWAY, {"http_route": "/v1/deals"}
+        ): counter((60, 600)),
     }
     labels = {"job": "gateway", "instance": "gateway:9000", "hop": "gateway", "severity": "ticket"}
     check_alerts(
@@ -294,17 +307,17 @@ def test_a_law_that_is_undershot_is_broken_as_well(tmp_path: Path) -> None:
 
 def test_one_gateway_that_misses_a_replica_is_enough(tmp_path: Path) -> None:
     series = {
-        f'crm_gateway_replica_up{{{_REPLICA},instance="gateway-1:9000"}}': gauge((30, 1)),
-        f'crm_gateway_replica_up{{{_REPLICA},instance="gateway-2:9000"}}': gauge((30, 0)),
+        series_of("crm_gateway_replica_up", _REPLICA, {"instance": "gateway-1:9000"}): gauge((30, 1)),
+        series_of("crm_gateway_replica_up", _REPLICA, {"instance": "gateway-2:9000"}): gauge((30, 0)),
     }
-    labels = {**_REPLICA_LABELS, "severity": "ticket"}
+    labels = {**_REPLICA, "severity": "ticket"}
     check_alerts(RULES / "gateway.yaml", "ReplicaDown", series, (Check(20, (labels,)),), directory=tmp_path)
     check_alerts(RULES / "gateway.yaml", "UpstreamDown", series, (Check(20),), directory=tmp_path)
 
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_kind_of_event_has_a_limit(event: str, tmp_path: Path) -> None:
-    series = {f'crm_security_events_total{{{_GATEWAY},event="{event}"}}': counter((60, 3000))}
+    series = {series_of("crm_security_events_total", _GATEWAY, {"event": event}): counter((60, 3000))}
     labels = {"event": event, "hop": "gateway", "severity": "ticket"}
     check_alerts(
         RULES / "security.yaml", "SecurityEvents", series, (Check(30, (labels,)),), directory=tmp_path

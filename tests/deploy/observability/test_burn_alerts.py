@@ -17,6 +17,7 @@ from tests.deploy.observability.promtool import (
     check_values,
     counter,
     needs_promtool,
+    series_of,
 )
 
 pytestmark = needs_promtool
@@ -44,16 +45,16 @@ def _within(route: str = _ROUTE, le: str = "0.25") -> str:
 
 
 def _series(kind: str, **labels: str) -> str:
-    inside = ",".join(f'{name}="{value}"' for name, value in labels.items())
-    return f"http_server_request_duration_seconds_{kind}{{{inside}}}"
+    return series_of(f"http_server_request_duration_seconds_{kind}", labels)
 
 
 def _terms(**per_step: float) -> dict[str, str]:
     """Seconds that requests spend in each term, per step."""
     return {
-        f'crm_response_component_duration_seconds_sum{{hop="gateway",http_route="{_ROUTE}",component="{name}"}}': (
-            counter((3000, growth))
-        )
+        series_of(
+            "crm_response_component_duration_seconds_sum",
+            {"hop": "gateway", "http_route": _ROUTE, "component": name},
+        ): counter((3000, growth))
         for name, growth in per_step.items()
     }
 
