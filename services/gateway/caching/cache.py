@@ -5,6 +5,7 @@ What it makes of the answers is in `caching.filling`. What may be stored and use
 `caching.coherence`.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
@@ -254,10 +255,11 @@ class RouteCache(Filling):
         self.store.change_policy(name)
         self.rule = replace(self.rule, policy=name)
 
-    def purge(self, target: bytes, *, prefix: bool, tenant: bytes | None = None) -> int:
-        """Drop what is stored of a target, or of all that begin with it; how many keys. O(all entries).
+    async def purge(self, target: bytes, *, prefix: bool, tenant: bytes | None = None) -> int:
+        """Drop what is stored of a target, or of all that begin with it; how many keys.
 
-        Of one tenant (in hexadecimal, or `EVERYONE`) or of all. What is being fetched is not stored either.
+        Of one tenant (in hexadecimal, or `EVERYONE`) or of all. What is being fetched is not stored either. O(all
+        entries), in steps: requests get their turn in between.
         """
 
         def wanted(key: bytes) -> bool:
@@ -267,7 +269,11 @@ class RouteCache(Filling):
             fits = found.target.startswith(target) if prefix else found.target == target
             return fits and tenant in (None, found.tenant)
 
-        return self.store.remove_where(wanted)
+        count = 0
+        for dropped in self.store.removing(wanted):
+            count += dropped
+            await asyncio.sleep(0)
+        return count
 
     # What it tells of itself
 

@@ -111,8 +111,6 @@ class Coherence:
             for one in (tenant, EVERYONE):
                 key = resource_key(one, scheme, host, target)
                 self.stamps.stamp(self.scope(one), (key,), now_ns)
-                for cache in self.caches:
-                    cache.store.remove_prefix(key)
 
 
 def tenant_of(caller: "Caller | None") -> bytes:

@@ -247,7 +247,7 @@ class Commands:
         if cache is None:
             return None
         whose = tenant.encode("ascii") if tenant is not None else None
-        return cache.purge(target.encode("ascii"), prefix=prefix, tenant=whose)
+        return await cache.purge(target.encode("ascii"), prefix=prefix, tenant=whose)
 
     async def do_purge_tags(self, upstream: str, tenant: str | None, tags: list[str]) -> int | None:
         """Drop what shows something with these tags; how many keys. Without a tenant, what is for everyone."""

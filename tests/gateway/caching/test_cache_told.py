@@ -215,17 +215,17 @@ async def test_purging_by_target_and_by_prefix(stage: Stage) -> None:
         await ask(stage, b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
         await answer(stage)
     cache = cache_of(stage)
-    assert cache.purge(b"/v1/a", prefix=False, tenant=TENANT.hex.encode()) == 0
-    assert cache.purge(b"/v1/a", prefix=False) == 1
-    assert cache.purge(b"/v1/", prefix=True, tenant=b"-") == 2
+    assert await cache.purge(b"/v1/a", prefix=False, tenant=TENANT.hex.encode()) == 0
+    assert await cache.purge(b"/v1/a", prefix=False) == 1
+    assert await cache.purge(b"/v1/", prefix=True, tenant=b"-") == 2
     assert [one["url"] for one in cache.top(9, 0)] == ["http://a/v2"]
-    assert cache.purge(b"", prefix=True) == 1
+    assert await cache.purge(b"", prefix=True) == 1
     assert cache.describe(0)["statistics"]["invalidated"] == 4
 
 
 async def test_what_is_on_its_way_during_a_purge_is_not_stored(stage: Stage) -> None:
     await ask(stage)
-    cache_of(stage).purge(b"/elsewhere", prefix=True)
+    await cache_of(stage).purge(b"/elsewhere", prefix=True)
     await answer(stage, FRESH)
     assert len(cache_of(stage).store) == 0
     assert cache_of(stage).describe(0)["not_stored"] == {"changed": 1}

@@ -141,10 +141,24 @@ def test_drops_by_key_and_by_prefix() -> None:
         put(store, key)
     assert store.remove(b"a/1")
     assert not store.remove(b"a/1")
-    assert store.remove_prefix(b"a/") == 1
+    assert sum(store.removing(lambda key: key.startswith(b"a/"))) == 1
     assert held(store) == {b"b/1"}
     assert store.clear() == 1
     assert len(store) == 0
+
+
+def test_what_is_stored_between_two_steps_of_a_removal_stays() -> None:
+    store: Store[bytes] = Store(8 * MIB)
+    for number in range(2_500):
+        put(store, b"k/%04d" % number)
+    steps = store.removing(lambda key: True)
+    early = store.begin()
+    assert next(steps) == 500
+    assert put(store, b"k/0000", began=early) is None  # it may show what was there before
+    assert put(store, b"k/0000", began=store.begin()) is not None
+    assert put(store, b"k/2400", began=store.begin()) is not None
+    assert sum(steps) == 1_999
+    assert held(store) == {b"k/0000", b"k/2400"}
 
 
 # Fills that lost a race
@@ -155,7 +169,7 @@ def test_drops_by_key_and_by_prefix() -> None:
     [
         lambda store: store.remove_tagged([b"account:1"]),
         lambda store: store.remove(b"key"),
-        lambda store: store.remove_prefix(b"k"),
+        lambda store: sum(store.removing(lambda key: key.startswith(b"k"))),
         lambda store: store.clear(),
     ],
     ids=["by tag", "by key", "by prefix", "all"],
