@@ -245,11 +245,13 @@ class Servers:
     def make_link(self, address: Address, on_end: Callable[[], None]) -> Link:
         """A connection to be opened."""
         host, port = address
-        return Link(self._connection(address), f"{host}:{port}", self.rule.timeout_s, on_end)
+        name = f"{host}:{port}"
+        return Link(self.connection(name), name, self.rule.timeout_s, on_end)
 
-    def _connection(self, address: Address) -> Connection:
+    def connection(self, name: str) -> Connection:
+        """Another connection, to be opened, to a server by its name (`Link.address`): for who only listens."""
         rule = self.rule
-        host, port = address
+        host, _, port = name.rpartition(":")
         kind: type[Connection] = SSLConnection if rule.tls else Connection
         authorities: dict[str, Any] = {}
         if rule.tls and rule.ca_file is not None:
@@ -257,7 +259,7 @@ class Servers:
         known = rule.username is not None or rule.password_file is not None
         return kind(
             host=host,
-            port=port,
+            port=int(port),
             db=rule.database,
             credential_provider=_Credentials(rule) if known else None,
             socket_timeout=None,  # the link's own bound
@@ -327,7 +329,7 @@ class Servers:
 
     async def _ask_once(self, address: Address, *command: str) -> Any:
         """Ask a server that need be no primary."""
-        connection = self._connection(address)
+        connection = self.connection(f"{address[0]}:{address[1]}")
         try:
             async with asyncio.timeout(self.rule.connect_timeout_s):
                 await connection.connect()  # type: ignore[no-untyped-call]

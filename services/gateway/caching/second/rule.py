@@ -34,4 +34,4 @@ class SecondLevelRule:
     servers: ServersRule
     prefix: str = "kontor"
     longest_s: int = 3600
-    compress_bytes: int = 1024
+    compress_bytes: int = 4096

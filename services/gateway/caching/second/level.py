@@ -1,0 +1,274 @@
+"""The second level at work: asked when the first has nothing, filled when the caller has his answer.
+
+It never makes an answer older than the first level would have it. What it gives is used like an answer that this worker
+itself asked for at an instant, which is not after the one at which somebody did: so whatever this worker knows to have
+changed since, by its own stamps, keeps it out. And what other gateways have passed on, and this one has not heard of
+yet, is kept out by the servers (`scripts`), as far as they were told. See docs/adr/0016.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
+from secrets import token_bytes
+from time import perf_counter_ns
+from typing import Any, Final, NamedTuple
+
+from services.gateway.caching.second.connection import Link, ServerError, Servers
+from services.gateway.caching.second.entries import EntryError, SharedAnswer, decode, encode
+from services.gateway.caching.second.rule import SecondLevelRule
+from services.gateway.caching.second.scripts import CHANGE, LOOK, MOST_NAMES, STORE, slots_of
+
+log = logging.getLogger("kontor.gateway.second")
+
+_CARRIERS: Final = 4
+_MOST_QUEUED: Final = 1_000
+_MOST_QUEUED_BYTES: Final = 32 * 1024**2
+_LARGE: Final = 64 * 1024
+"""From so many bytes on, (de)compression goes to a thread: 0.5 ms, and so long nobody else would be served."""
+_LEAST_LIFE_MS: Final = 1_000
+_SCAN: Final = 1_000
+
+
+class Token(NamedTuple):
+    """What was known when an answer was asked for: without it, it cannot be stored."""
+
+    generation: bytes
+    clock: bytes
+    asked_us: int
+
+
+class Found(NamedTuple):
+    """What became of a look: a token, if there was any answer at all, and what was found.
+
+    `asked_ns` is an instant of this process at or before which the answer was asked for.
+    """
+
+    token: Token | None
+    answer: SharedAnswer | None = None
+    asked_ns: int = 0
+
+
+NOTHING: Final = Found(None)
+
+
+class SecondLevel:
+    """Of one worker process, between `start` and `stop`.
+
+    `counts` tells what became of looks (`hits`, `misses`, `outdated`, `undated` and `unusable` by what is known here,
+    `garbled`, `failed`), of answers to be stored (`stored`, `refused` because something was changed meanwhile,
+    `dropped` because too many waited, `failed_stores`) and of changes (`changes`, `failed_changes`).
+    """
+
+    def __init__(self, rule: SecondLevelRule, servers: Servers | None = None) -> None:
+        self.rule = rule
+        self.servers = servers or Servers(rule.servers)
+        self.counts: Counter[str] = Counter()
+        self.stored_bytes = 0
+        self.plain_bytes = 0
+        self._prefix = rule.prefix.encode("ascii") + b":{"
+        self._queue: asyncio.Queue[tuple[bytes, Token, SharedAnswer, bytes, int]] = asyncio.Queue()
+        self._queued_bytes = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self) -> None:
+        """Begin to connect, and to store."""
+        self.servers.start()
+        for _ in range(_CARRIERS):
+            self._keep(self._carry())
+
+    async def stop(self) -> None:
+        """Let go of everything; what is queued is not stored."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.servers.stop()
+
+    # Looking
+
+    def look(self, scope: bytes, key: bytes, done: Callable[[Found], None]) -> bool:
+        """Ask for what is stored of a key; False when nobody can be asked, and `done` is not going to be called.
+
+        `done` is called within `timeout_s` or so, never within this call.
+        """
+        state = self._state(scope)
+        link = self.servers.link(state)
+        sent_ns = perf_counter_ns()
+        identity = link.identity if link is not None else b""
+
+        def answered(result: Any) -> None:
+            if isinstance(result, ServerError) or link is None:
+                self.counts["failed"] += 1
+                done(NOTHING)
+            else:
+                self._found(link, key, result, sent_ns, done)
+
+        return self.servers.run(LOOK, (state, self._entry(scope, key)), (identity, token_bytes(8)), answered)
+
+    def _found(
+        self, link: Link, key: bytes, result: Sequence[Any], sent_ns: int, done: Callable[[Found], None]
+    ) -> None:
+        generation, clock, seconds, microseconds, what, *data = result
+        now_us = int(seconds) * 1_000_000 + int(microseconds)
+        link.clock.observe(sent_ns, perf_counter_ns(), now_us)
+        token = Token(generation, clock, now_us)
+        if what != _FOUND:
+            self.counts["outdated" if what == _OUTDATED else "misses"] += 1
+            done(Found(token))
+        elif len(data[0]) < _LARGE:
+            self._read(link, key, data[0], token, done)
+        else:
+            self._keep(self._read_aside(link, key, data[0], token, done))
+
+    def _read(self, link: Link, key: bytes, data: bytes, token: Token, done: Callable[[Found], None]) -> None:
+        try:
+            answer = decode(data, key)
+        except EntryError as error:
+            self._garbled(error)
+            done(Found(token))
+        else:
+            done(self._dated(link, answer, token))
+
+    async def _read_aside(
+        self, link: Link, key: bytes, data: bytes, token: Token, done: Callable[[Found], None]
+    ) -> None:
+        try:
+            answer = await asyncio.to_thread(decode, data, key)
+        except EntryError as error:
+            self._garbled(error)
+            done(Found(token))
+        else:
+            done(self._dated(link, answer, token))
+
+    def _garbled(self, error: EntryError) -> None:
+        self.counts["garbled"] += 1
+        log.warning("what is stored in the second level cannot be read: %s", error)
+
+    def _dated(self, link: Link, answer: SharedAnswer, token: Token) -> Found:
+        asked_ns = link.clock.instant(answer.asked_us)
+        if asked_ns is None or answer.asked_us > token.asked_us:
+            self.counts["undated"] += 1
+            return Found(token)
+        return Found(token, answer, asked_ns)
+
+    # Storing
+
+    def store(
+        self, scope: bytes, token: Token, answer: SharedAnswer, names: Iterable[bytes], life_ns: int
+    ) -> None:
+        """Store an answer, some time later, for so long; `names` are of what it shows."""
+        life_ms = min(life_ns // 1_000_000, self.rule.longest_s * 1_000)
+        names = frozenset(names)
+        if life_ms < _LEAST_LIFE_MS or len(names) > MOST_NAMES:
+            return
+        if self._queue.qsize() >= _MOST_QUEUED or self._queued_bytes > _MOST_QUEUED_BYTES:
+            self.counts["dropped"] += 1
+            return
+        self._queued_bytes += len(answer.body)
+        self._queue.put_nowait((scope, token, answer, slots_of(names), life_ms))
+
+    async def _carry(self) -> None:
+        while True:
+            scope, token, answer, slots, life_ms = await self._queue.get()
+            try:
+                await self._put(scope, token, answer, slots, life_ms)
+            except ServerError:
+                self.counts["failed_stores"] += 1
+            finally:
+                self._queued_bytes -= len(answer.body)
+
+    async def _put(
+        self, scope: bytes, token: Token, answer: SharedAnswer, slots: bytes, life_ms: int
+    ) -> None:
+        compress = self.rule.compress_bytes
+        if len(answer.body) < max(_LARGE, compress):
+            data = encode(answer, compress)
+        else:
+            data = await asyncio.to_thread(encode, answer, compress)
+        keys = self._state(scope), self._entry(scope, answer.key)
+        said = await self.servers.ask_script(STORE, keys, token.generation, token.clock, slots, data, life_ms)
+        if said:
+            self.counts["stored"] += 1
+            self.stored_bytes += len(data)
+            self.plain_bytes += len(answer.body)
+        else:
+            self.counts["refused"] += 1
+
+    # Changes
+
+    def changed(self, scope: bytes, names: Iterable[bytes]) -> None:
+        """Something with these names was changed: from here on nothing that shows it is given to anybody.
+
+        As far as the servers hear of it. That they have not is counted, and every worker that learns of the change
+        in another way keeps it out by itself.
+        """
+        names = frozenset(names)
+        if len(names) > MOST_NAMES:
+            self.forget(scope)
+        elif not self.servers.run(CHANGE, (self._state(scope),), (slots_of(names),), self._told):
+            self.counts["failed_changes"] += 1
+
+    def forget(self, scope: bytes) -> None:
+        """Anything in the scope may have been changed."""
+        state = self._state(scope)
+        if not self.servers.send(state, (b"UNLINK", state), self._told):
+            self.counts["failed_changes"] += 1
+
+    def _told(self, result: Any) -> None:
+        self.counts["failed_changes" if isinstance(result, ServerError) else "changes"] += 1
+
+    async def purge(self, scope: bytes, names: Iterable[bytes]) -> None:
+        """As `changed`, by an operator, who is to know if it fails. Raises `ServerError`."""
+        await self.servers.ask_script(CHANGE, (self._state(scope),), slots_of(names))
+
+    async def forget_all(self, upstream: bytes) -> int:
+        """Forget all scopes of an upstream; how many there were. Raises `ServerError`.
+
+        The servers look through all their keys for that, a thousand at a time.
+        """
+        count = 0
+        pattern = self._prefix + upstream + b"/*}s"
+        for link in self.servers.links():
+            cursor = b"0"
+            while True:
+                cursor, found = await link.ask(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCAN)
+                for state in found:
+                    count += int(await link.ask(b"UNLINK", state))
+                if cursor == b"0":
+                    break
+        return count
+
+    # What it tells of itself
+
+    def describe(self) -> dict[str, Any]:
+        """The state as JSON, for the admin API. Bytes are of bodies: as they are, and as they were stored."""
+        return {
+            **self.servers.describe(),
+            "counts": dict(self.counts),
+            "queued": self._queue.qsize(),
+            "plain_bytes": self.plain_bytes,
+            "stored_bytes": self.stored_bytes,
+        }
+
+    def _state(self, scope: bytes) -> bytes:
+        return b"%b%b}s" % (self._prefix, scope)
+
+    def _entry(self, scope: bytes, key: bytes) -> bytes:
+        # The key itself may be long; it lies in the entry, and is compared.
+        return b"%b%b}e%b" % (self._prefix, scope, blake2b(key, digest_size=16).digest())
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the second level failed by a mistake of ours", exc_info=error)
+
+
+_OUTDATED: Final = 1
+_FOUND: Final = 2
