@@ -1,6 +1,8 @@
 """A real gateway with a cache between real sockets: stampedes, and the memory of a worker."""
 
+import json
 import random
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -114,6 +116,76 @@ async def test_whoever_waits_does_so_until_his_own_deadline(tmp_path: Path) -> N
         origin.gate.set()
         await all_ask(callers, b"/soon")
         assert {(await caller.answer()).status for caller in callers} == {200}
+
+
+async def all_wait(gateway: GatewayProcess, origin: Origin, callers: list[Caller], target: bytes) -> None:
+    """One of them asks the service, which does not answer yet, and the others wait for that one."""
+    origin.gate.clear()
+    await all_ask(callers[:1], target)
+    await until_asked(origin, target)
+    await all_ask(callers[1:], target)
+    async with calling(gateway.port) as caller:  # who asks later is heard later
+        await all_ask([caller], b"/livez")
+        await caller.answer()
+
+
+async def test_a_sigterm_lets_those_who_wait_have_their_answers(tmp_path: Path) -> None:
+    async with cached(tmp_path) as (gateway, origin), AsyncExitStack() as stack:
+        callers = await connected(stack, gateway, CALLERS // 4)
+        await all_wait(gateway, origin, callers, b"/wanted")
+        gateway.signal(signal.SIGTERM)
+
+        async def refusing() -> bool:
+            try:
+                async with calling(gateway.port):
+                    return False
+            except ConnectionError:
+                return True
+
+        await eventually(refusing)
+        origin.gate.set()
+        answers = [await caller.answer() for caller in callers]
+        assert {(answer.status, answer.closes) for answer in answers} == {(200, True)}
+        assert origin.asked[b"/wanted"] == 1
+        assert await gateway.ended() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "asked"),
+    [
+        ({}, 1),
+        ({"cache": {"visibility": "everyone", "bytes": 2 * BOUND, "policy": "sieve"}}, 1),
+        # What is fetched then is not stored for who comes later; those who wait already share one more fetch.
+        ({"cache": None}, 2),
+        ({"name": "another"}, 2),
+    ],
+    ids=["nothing", "another rule", "no cache", "another route"],
+)
+async def test_a_sighup_leaves_nobody_waiting(tmp_path: Path, change: dict[str, Any], asked: int) -> None:
+    async with cached(tmp_path) as (gateway, origin), AsyncExitStack() as stack:
+        callers = await connected(stack, gateway, CALLERS // 4)
+        await all_wait(gateway, origin, callers, b"/wanted")
+        document = json.loads(gateway.config_file.read_text())
+        (route,) = document["routes"]
+        reloaded = {"name": "reloaded", "prefix": "/reloaded", "upstream": "echo", "rewrite": "/readyz"}
+        document["routes"] = [
+            {name: value for name, value in (route | change).items() if value is not None},
+            reloaded,
+        ]
+        gateway.config_file.write_text(json.dumps(document))
+        gateway.signal(signal.SIGHUP)
+        async with calling(gateway.port) as caller:
+
+            async def is_reloaded() -> bool:
+                await all_ask([caller], b"/reloaded", b"Cache-Control: only-if-cached\r\n")
+                return (await caller.answer()).status == 200  # else nothing of that address is stored
+
+            await eventually(is_reloaded)
+        origin.gate.set()
+        answers = [await caller.answer() for caller in callers]
+        assert {answer.status for answer in answers} == {200}
+        assert len({answer.body for answer in answers}) == 1
+        assert origin.asked[b"/wanted"] == asked
 
 
 async def test_a_worker_holds_what_it_may_and_no_more(tmp_path: Path) -> None:
