@@ -30,6 +30,7 @@ CELLS: Final = 1 << 14
 MOST_ROWS: Final = 512
 """A document may ask for 256 workers, and as many may be leaving."""
 _HEADER_WORDS: Final = mmap.PAGESIZE // 8
+_FIRST_NOTE: Final = 8
 _FILE_BYTES: Final = 8 * (_HEADER_WORDS + MOST_ROWS * CELLS)
 
 
@@ -116,16 +117,21 @@ class Stamps:
     """One worker's view. On one event loop; all times are of this process's monotonic clock, in nanoseconds.
 
     An entry may be used if none of its `slots` was stamped at or after the instant at which its fill was sent to the
-    replica. `lapped` counts how often everything had to be taken for changed.
+    replica. `lapped` counts how often everything had to be taken for changed. `notes` are further words that all
+    workers share, zero at first, and `descriptor` the file that they are in; None where there is only one worker.
     """
 
-    def __init__(self, memory: mmap.mmap, row: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, memory: mmap.mmap, row: int, clock: Callable[[], int], descriptor: int | None = None
+    ) -> None:
         """Use `private` or `open`."""
         self._memory = memory
+        self.descriptor = descriptor
         self._row = row
         self._clock = clock
         self._words = memoryview(memory).cast("Q")
         self._header = self._words[:1]
+        self.notes = self._words[_FIRST_NOTE:_HEADER_WORDS]
         self._own = self._ring(row)
         self._number = _newest(self._own)
         self._known = self._header[0]
@@ -143,11 +149,17 @@ class Stamps:
     @classmethod
     def open(cls, descriptor: int, row: int, clock: Callable[[], int] = perf_counter_ns) -> "Stamps":
         """The view of the worker with this row, which nobody else may have. The descriptor stays its caller's."""
-        return cls(mmap.mmap(descriptor, _FILE_BYTES), row, clock)
+        return cls(mmap.mmap(descriptor, _FILE_BYTES), row, clock, descriptor)
 
     def close(self) -> None:
         """Let go of the memory. Nothing else may be called afterwards."""
-        for view in (self._header, self._own, *(ring.cells for ring in self._others), self._words):
+        for view in (
+            self._header,
+            self.notes,
+            self._own,
+            *(ring.cells for ring in self._others),
+            self._words,
+        ):
             view.release()
         self._memory.close()
 

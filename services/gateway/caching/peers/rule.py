@@ -8,11 +8,11 @@ class PeersRule:
     """The same in all gateways: a writer waits by its own rule for what the others do by theirs.
 
     `freshness_ns`: for so long after a gateway asked a service what it had not been told, it may use what it has
-    stored. `lease_ns`: for so long after it asked to be kept in the registry, it is in there.
+    stored. `lease_ns`: for so long after it asked to be kept in the registry, it is in there; not less.
     """
 
     freshness_ns: int = 1_000_000_000
-    lease_ns: int = 5_000_000_000
+    lease_ns: int = 2_000_000_000
 
     @property
     def ask_every_ns(self) -> int:

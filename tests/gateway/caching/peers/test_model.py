@@ -131,7 +131,7 @@ def always(value: Any) -> property:
         (PeersRule, "wait_ns", always(60 * MS)),
         (PeersRule, "settle_ns", always(0)),
         (PeersRule, "silence_ns", always(150 * MS)),
-        (Notice, "through", property(lambda self: self.missing is not None)),
+        (Notice, "through", property(lambda self: self.state in ("silent", "acknowledged"))),
         (Standing, "until_ns", lambda self, upstream: self._proven_ns.get(upstream, -(10**18)) + 100 * MS),
         (Standing, "until_ns", lambda self, upstream: self._kept_until_ns),
     ],

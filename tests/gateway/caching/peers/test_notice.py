@@ -7,7 +7,7 @@ def test_it_waits_for_everybody() -> None:
     notice = Notice()
     assert not notice.told({"a", "b"})
     assert not notice.acknowledged("a")
-    assert notice.missing == frozenset({"b"})
+    assert notice.state == "silent"
     assert notice.acknowledged("b")
 
 
@@ -30,6 +30,7 @@ def test_an_acknowledgement_of_somebody_else_counts_for_nothing() -> None:
 
 def test_while_nobody_knows_who_all_are_it_is_never_through() -> None:
     notice = Notice()
+    assert notice.state == "unreachable"
     assert not notice.told(None)
     assert not notice.acknowledged("a")
-    assert (notice.through, notice.missing) == (False, None)
+    assert (notice.through, notice.state) == (False, "unsettled")
