@@ -1,6 +1,7 @@
 """A service with faults, in a process of its own: `python -m tests.shared.service.timed_app PORT DATABASE_URL`.
 
-Wired as every service is: the timed protocol, `ServerSpans` outermost, `Database` with two connections for reads.
+Wired as every service is: the timed protocol, `ServerSpans` outermost, request ids, `Database`; it has two connections
+for reads.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from shared.database.database import Database
 from shared.logs.setup import configure_logging
 from shared.service.application import log_served
+from shared.service.middleware import RequestIds
 from shared.service.protocol import timed_by
 from shared.telemetry.driving import time_tasks
 from shared.telemetry.server import ASGIApp, ServerSpans
@@ -46,7 +48,7 @@ def make_app(url: str, work: LoopWork) -> ASGIApp:
 
     add_database_routes(app, database)
     add_other_routes(app)
-    return ServerSpans(app, telemetry, served=log_served, work=work)
+    return ServerSpans(RequestIds(app), telemetry, served=log_served, work=work)
 
 
 def add_database_routes(app: FastAPI, database: Database) -> None:
