@@ -341,7 +341,11 @@ class Store(Generic[V]):
         self._entry_bytes -= entry.size
         if entry.deadline:
             self._expiry.discard(entry, entry.deadline)
-        for tag in entry.tags:
+        tags, entry.tags = (
+            entry.tags,
+            (),
+        )  # a tag knows its entry: as a pair they would stay until the collector comes
+        for tag in tags:
             self._untag(tag, entry)
 
     def _tagged(self, name: bytes, entry: Entry[V]) -> _Tag:
