@@ -36,6 +36,7 @@ cdef class Gateway:
     cdef public object _stamps
     cdef public object _steering
     cdef public dict caches
+    cdef public object _second
     cdef public dict _followers
     cdef public object _sweeper
     cdef public dict _destinations

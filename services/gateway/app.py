@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from time import perf_counter_ns
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from services.gateway import accelerator, config
 from services.gateway.admin import pages
@@ -21,6 +21,7 @@ from services.gateway.balancing.policy import Replica
 from services.gateway.caching.cache import FORWARD, SERVED, WAITING, RouteCache
 from services.gateway.caching.coherence import SAFE, Coherence
 from services.gateway.caching.following import Follower
+from services.gateway.caching.second.rule import SecondLevelRule
 from services.gateway.caching.stamps import Stamps
 from services.gateway.control.steering import Order, Steering
 from services.gateway.discovery.discovery import Discovery
@@ -50,6 +51,9 @@ from shared.identity.signer import IdentitySigner
 from shared.problems import Problem, not_found
 from shared.telemetry.sampling import sampled
 from shared.telemetry.setup import Telemetry
+
+if TYPE_CHECKING:
+    from services.gateway.caching.second.level import SecondLevel
 
 log = logging.getLogger("kontor.gateway")
 
@@ -103,6 +107,7 @@ class Gateway:
         self._steering = Steering()
         self._stamps = stamps or Stamps.private()
         self.caches: dict[str, RouteCache] = {}
+        self._second: SecondLevel | None = None
         self._followers: dict[str, Follower] = {}
         self.upstreams: dict[str, Upstream] = {}
         self.apply(snapshot, keys)
@@ -127,6 +132,7 @@ class Gateway:
         for name in self.upstreams.keys() - snapshot.upstreams.keys():
             self.upstreams.pop(name).close()
         self._forget_followers(snapshot)
+        self._choose_second_level(snapshot.shared_cache)
         for name, plan in snapshot.upstreams.items():
             if name in self.upstreams:
                 self.upstreams[name].configure(plan)
@@ -138,6 +144,9 @@ class Gateway:
             for route in snapshot.routes
         }
         self._forget_caches(snapshot)
+        for upstream in self.upstreams.values():
+            if upstream.coherence is not None:
+                upstream.coherence.second = self._second
         self._pages: Mapping[bytes, Callable[[], pages.Page]] = {
             b"/livez": pages.livez,
             b"/readyz": partial(pages.readyz, self.upstreams),
@@ -164,6 +173,22 @@ class Gateway:
         self.caches[route.name] = cache
         upstream.coherence.caches.append(cache)
         return cache
+
+    def _choose_second_level(self, rule: SecondLevelRule | None) -> None:
+        """Have the caches share a second level, another one, or none."""
+        before = self._second
+        if rule == (before.rule if before is not None else None):
+            return
+        if before is not None:
+            before.leave()
+        self._second = None
+        if rule is not None:
+            # Its imports take half a second, and most gateways have none.
+            from services.gateway.caching.second.level import SecondLevel  # noqa: PLC0415
+
+            self._second = SecondLevel(rule)
+            if self._started:
+                self._second.start()
 
     def _currency(self, upstream: Upstream) -> Callable[[int], bool] | None:
         """What tells whether every change of an upstream is known; None of one that tells of none."""
@@ -538,6 +563,7 @@ class Gateway:
                 name: {**cache.describe(now_ns), "prefix": self._destinations[name].template}
                 for name, cache in self.caches.items()
             },
+            "second": self._second.describe() if self._second is not None else None,
         }
 
     def explain(self, question: Question) -> dict[str, object]:
@@ -557,6 +583,8 @@ class Gateway:
         self._started = True
         log.info("the data path is %s", accelerator.form())
         self._prober.start()
+        if self._second is not None:
+            self._second.start()
         for follower in self._followers.values():
             follower.start()
         self._follow_replicas()
@@ -587,6 +615,8 @@ class Gateway:
         self._sweeper.cancel()
         for follower in self._followers.values():
             await follower.stop()
+        if self._second is not None:
+            await self._second.stop()
         await self._discovery.stop()
         await self._prober.stop()
         for upstream in self.upstreams.values():

@@ -16,7 +16,8 @@ class Cache(Answer):
     """A route's cache, of all workers together: each has one of its own, and so the same answer may be in several.
 
     `requests` are GET and HEAD by what became of them: `hit`; `collapsed`, after waiting for one that fetched the
-    same; `stale`, mostly to be validated; `bypass`, as the request asked for that or no key holds it; and `miss`.
+    same; `shared`, which the second level had; `stale`, mostly to be validated; `bypass`, as the request asked for that
+    or no key holds it; and `miss`.
     """
 
     route: str
@@ -34,7 +35,7 @@ class Cache(Answer):
     tags: int
     requests: dict[str, int]
     hit_ratio: float | None = Field(
-        description="Hits and collapsed, of all requests; null when there were none."
+        description="Hits, collapsed and shared, of all requests; null when there were none."
     )
     in_flight: int = Field(description="What is being fetched, and others may wait for.")
     stored: int

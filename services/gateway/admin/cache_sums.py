@@ -7,7 +7,7 @@ from services.gateway.admin.sums import State, total
 
 _ADDED = ("bound_bytes", "used_bytes", "entries", "tags", "in_flight")
 _COUNTED = ("stored", "evicted", "expired", "invalidated", "too_large")
-_SPARED = ("hit", "collapsed")
+_SPARED = ("hit", "collapsed", "shared")
 
 
 def caches(states: Mapping[int, State]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from services.gateway.caching.presentation import (
     STATUS,
     about,
     about_hit,
+    about_shared,
     cache_status_line,
     presented,
     status_line,
@@ -41,6 +42,7 @@ from services.gateway.caching.telling import (
     BYPASS,
     CHANGED,
     COLLAPSED,
+    FOUND_BEYOND,
     HAS_BODY,
     HIT,
     MISS,
@@ -48,6 +50,7 @@ from services.gateway.caching.telling import (
     NOT_CURRENT,
     OTHER_METHOD,
     OUTCOMES,
+    SHARED,
     WAITED,
     expected,
     note,
@@ -172,7 +175,10 @@ class RouteCache(Filling):
         body: Body,
         now_ns: int,
     ) -> None:
-        if exchange.fetch is not None:
+        if exchange.fetch is not None and exchange.fetch.shared:
+            self._count(exchange, SHARED, FOUND_BEYOND, now_ns)
+            lines = about_shared(stored.age_s(now_ns), stored.ttl_s(now_ns))
+        elif exchange.fetch is not None:
             self._count(exchange, COLLAPSED, WAITED, now_ns)
             lines = about(stored.age_s(now_ns), STATUS.forwarded(Forwarded.MISS, collapsed=True))
         else:
@@ -221,15 +227,12 @@ class RouteCache(Filling):
         if fetch is None:
             fetch = exchange.fetch = Fetch(self, key, audience, exchange.fields)
         fetch.decision, fetch.resource = decision, resource
-        if decision.forwarded not in _ALONE and exchange.head.method == b"GET":
-            flight = self._flights.get(key)
-            if flight is None:
-                if self._may_lead(fetch, now_ns):
-                    self._flights[key] = fetch.flight = Flight()
-            elif len(flight.followers) < self.rule.most_waiting and fetch.waited < _MOST_WAITS:
-                fetch.waited += 1
-                flight.followers.append(exchange)
-                return WAITING
+        if (
+            decision.forwarded not in _ALONE
+            and exchange.head.method == b"GET"
+            and self._waits(exchange, fetch, now_ns)
+        ):
+            return WAITING
         if decision.conditions or (fetch.flight is not None and fetch.conditional):
             # A leader asks for the whole, whatever part of it is wanted: others may want another.
             fetch.ask_if(exchange.fields, decision.conditions)
@@ -237,6 +240,22 @@ class RouteCache(Filling):
         fetch.asked_ns = now_ns
         self._count(exchange, outcome_of(decision.forwarded), decision.reason, now_ns)
         return FORWARD
+
+    def _waits(self, exchange: "Exchange", fetch: Fetch, now_ns: int) -> bool:
+        """Whether it waits: for whoever fetches the same, or as that one for what the second level has."""
+        flight = self._flights.get(fetch.key)
+        if flight is None:
+            if not self._may_lead(fetch, now_ns):
+                return False
+            self._flights[fetch.key] = fetch.flight = Flight()
+            return self._look_beyond(exchange, fetch, now_ns)
+        if flight is fetch.flight or fetch.waited >= _MOST_WAITS:
+            return False
+        if len(flight.followers) >= self.rule.most_waiting:
+            return False
+        fetch.waited += 1
+        flight.followers.append(exchange)
+        return True
 
     def _may_lead(self, fetch: Fetch, now_ns: int) -> bool:
         """Whether others may wait for what it fetches: only if it may be stored, as far as can be told."""
@@ -312,11 +331,13 @@ class RouteCache(Filling):
         request = read_fields(fields.lines) | fields.found
         decision = on_request(head.method, request, variants, now_ns, self.rule.rules)
         collapses = decision.forwarded not in _ALONE and head.method == b"GET"
+        second = self._coherence.second
         return {
             **expected(
                 decision,
                 doubt,
                 would_wait=collapses and key in self._flights,
+                would_look=collapses and self.rule.shared and second is not None and not doubt,
                 unstorable=self._is_unstorable(key, now_ns),
             ),
             "stored": None if entry is None else shown(entry, now_ns),

@@ -16,6 +16,7 @@ from services.gateway.caching.stamps import Stamps, scope_of
 if TYPE_CHECKING:
     from services.gateway.auth.keys import Caller
     from services.gateway.caching.cache import RouteCache
+    from services.gateway.caching.second.level import SecondLevel
     from services.gateway.exchange import Exchange
     from services.gateway.forwarding.answer_head import AnswerHead
 
@@ -37,6 +38,9 @@ class Coherence:
         self._scopes = {EVERYONE: scope_of(upstream) + b"/" + EVERYONE}
         self.stamps = stamps
         self.caches: list[RouteCache] = []
+        self.second: SecondLevel | None = None
+        """Told of what passes this gateway. What others hear it need not: each uses nothing from there that it knows to
+        be changed (docs/adr/0016)."""
 
     def scope(self, tenant: bytes) -> bytes:
         """What the tags of a tenant at this upstream are in; tags are the same in all tenants and services."""
@@ -57,6 +61,8 @@ class Coherence:
         tags = tuple(tags)
         for one in (tenant, EVERYONE):
             self.stamps.stamp(self.scope(one), tags, now_ns)
+            if self.second is not None:
+                self.second.changed(self.scope(one), tags)
             names = self.names(one, tags)
             for cache in self.caches:
                 cache.store.remove_tagged(names)
@@ -84,6 +90,8 @@ class Coherence:
         """Nobody knows what was changed."""
         for one in (tenant, EVERYONE):
             self.stamps.stamp_scope(self.scope(one), now_ns)
+            if self.second is not None:
+                self.second.forget(self.scope(one))
 
     def written(self, exchange: "Exchange", head: "AnswerHead", now_ns: int) -> None:
         """The answer to a request that may have changed something is about to go to its caller."""
@@ -111,6 +119,8 @@ class Coherence:
             for one in (tenant, EVERYONE):
                 key = resource_key(one, scheme, host, target)
                 self.stamps.stamp(self.scope(one), (key,), now_ns)
+                if self.second is not None:
+                    self.second.changed(self.scope(one), (key,))
 
 
 def tenant_of(caller: "Caller | None") -> bytes:

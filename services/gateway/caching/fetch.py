@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from services.gateway.caching.http.keys import Audience
     from services.gateway.caching.http.outcomes import Decision
     from services.gateway.caching.resource import Resource
+    from services.gateway.caching.second.level import Token
     from services.gateway.exchange import Exchange
     from services.gateway.protocol.request_head import RequestFields
 
@@ -30,7 +31,8 @@ class Fetch:
     `began` is the store's epoch, and `asked_ns` the instant, before which whoever answers may not have seen a
     change. `waited` is how often it has waited for others, `flight` who waits for it. `request` are its fields as they
     came; `rewritten` tells that it went forward with other conditions than its caller's, or with none, and
-    `asked_again` that it went forward a second time because the first answer was of no use.
+    `asked_again` that it went forward a second time because the first answer was of no use. `looked` tells that the
+    second level was asked, `shared` that it had the answer; `token` is what another can be stored with there.
     """
 
     __slots__ = (
@@ -43,9 +45,12 @@ class Fetch:
         "decision",
         "flight",
         "key",
+        "looked",
         "request",
         "resource",
         "rewritten",
+        "shared",
+        "token",
         "waited",
     )
 
@@ -65,6 +70,8 @@ class Fetch:
         self.flight: Flight | None = None
         self.rewritten = False
         self.asked_again = False
+        self.looked = self.shared = False
+        self.token: Token | None = None
 
     @property
     def conditional(self) -> bool:

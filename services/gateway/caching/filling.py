@@ -1,7 +1,8 @@
 """What a route's cache makes of answers: what it stores of them, and what their callers get."""
 
 from collections.abc import Callable, Iterable
-from time import time
+from functools import partial
+from time import perf_counter_ns, time
 from typing import TYPE_CHECKING, Final
 
 from services.gateway.caching.coherence import TAGS_HEADER, TENANT_WIDE, VISIBILITY_HEADER, Coherence
@@ -15,7 +16,7 @@ from services.gateway.caching.http.decision import (
     on_not_modified,
 )
 from services.gateway.caching.http.freshness import Times
-from services.gateway.caching.http.keys import add_variant, resource_key
+from services.gateway.caching.http.keys import add_variant, resource_key, selecting
 from services.gateway.caching.http.outcomes import (
     FORWARD,
     SERVE_STALE,
@@ -29,12 +30,15 @@ from services.gateway.caching.http.structured import TARGETS
 from services.gateway.caching.presentation import STATUS, about, cache_status_line, presented, status_line
 from services.gateway.caching.resource import Body, Resource
 from services.gateway.caching.rule import CacheRule
+from services.gateway.caching.second.sharing import head_of, name_of_target, shared_answer
 from services.gateway.caching.store import Store
 from services.gateway.caching.telling import note
 from services.gateway.forwarding.answer_head import AnswerHead
 from services.gateway.protocol.fields import read_fields
 
 if TYPE_CHECKING:
+    from services.gateway.caching.second.entries import SharedAnswer
+    from services.gateway.caching.second.level import Found, SecondLevel
     from services.gateway.exchange import Exchange
 
 _OUR_TARGET: Final = TARGETS[0]
@@ -79,7 +83,8 @@ class Filling:
             return _unasked(), b"", cache_status_line(_member(fetch, fwd_status=304))
         if exchange.is_head:
             self._compare(exchange, fetch, head, now_ns)
-        stored = self._store(exchange, fetch, head, body, now_ns)
+        times = Times(fetch.asked_ns, now_ns, int(time()))
+        stored = self._store(exchange, fetch, head, body, times, now_ns)
         if isinstance(stored, str):
             self._refuse(exchange, fetch, head.status, stored, now_ns)
         elif fetch.conditional:
@@ -214,7 +219,7 @@ class Filling:
     # What is new
 
     def _store(
-        self, exchange: "Exchange", fetch: Fetch, head: AnswerHead, body: bytes, now_ns: int
+        self, exchange: "Exchange", fetch: Fetch, head: AnswerHead, body: bytes, times: Times, now_ns: int
     ) -> StoredAnswer | str:
         """What was stored, or why nothing, in a word."""
         tags = _tags_of(head)
@@ -229,7 +234,7 @@ class Filling:
             head.status,
             _read(lines),
             lines,
-            Times(fetch.asked_ns, now_ns, int(time())),
+            times,
             shared=fetch.audience.shared,
             rules=self.rule.rules,
         )
@@ -280,7 +285,61 @@ class Filling:
             expires_at_ns=resource.useful_until_ns,
             tags={name for body in bodies.values() for name in coherence.names(tenant, body.tags)},
         )
-        return entry is not None
+        if entry is None:
+            return False
+        if fetch.token is not None and coherence.second is not None:
+            names = (*tags, target, name_of_target(exchange.head.target))
+            answer = shared_answer(self._shared_key(fetch), stored, content, tags, fetch, now_ns)
+            coherence.second.store(scope, fetch.token, answer, names, stored.usable_until_ns - now_ns)
+        return True
+
+    # The second level
+
+    def _look_beyond(self, exchange: "Exchange", fetch: Fetch, now_ns: int) -> bool:
+        """Whether the second level was asked, so that it looks again when that has answered."""
+        second = self._coherence.second
+        if second is None or not self.rule.shared or fetch.looked:
+            return False
+        if self._current is not None and not self._current(now_ns):
+            return False
+        fetch.looked = True
+        fetch.began = self.store.begin()
+        # What others have stamped so far counts from now on, and not only from when the answer is here.
+        self._coherence.stamps.catch_up()
+        scope = self._coherence.scope(fetch.audience.tenant)
+        return second.look(scope, self._shared_key(fetch), partial(self._looked, exchange, fetch, second))
+
+    def _looked(self, exchange: "Exchange", fetch: Fetch, second: "SecondLevel", found: "Found") -> None:
+        if exchange.over or exchange.fetch is not fetch:
+            return
+        try:
+            if found.answer is not None:
+                refusal = self._adopt(exchange, fetch, found.answer, found.asked_ns, perf_counter_ns())
+                fetch.shared = not refusal
+                second.used(refusal)
+                if refusal and exchange.kept:
+                    note(exchange, "not_shared", refusal, perf_counter_ns())
+        finally:
+            if not fetch.shared:
+                fetch.token = found.token
+            exchange.look_again()
+
+    def _adopt(
+        self, exchange: "Exchange", fetch: Fetch, answer: "SharedAnswer", asked_ns: int, now_ns: int
+    ) -> str:
+        """Why an answer from the second level was not stored, as if it had been asked for here; empty when it was."""
+        if selecting(answer.vary, fetch.request) != answer.selecting:
+            return "varies"
+        entry = self.store.peek(fetch.key, now_ns)
+        if entry is not None and any(body.asked_ns >= asked_ns for body in entry.value.bodies.values()):
+            return "older"
+        fetch.asked_ns = asked_ns
+        times = Times(asked_ns, asked_ns + answer.took_ns, answer.wall_s)
+        stored = self._store(exchange, fetch, head_of(answer), answer.body, times, now_ns)
+        return stored if isinstance(stored, str) else ""
+
+    def _shared_key(self, fetch: Fetch) -> bytes:
+        return b"%b\n%b" % (self.name.encode("ascii"), fetch.key)
 
     def _lines_of(self, head: AnswerHead) -> bytes:
         """The answer's header lines, with what its tags mean."""

@@ -6,12 +6,14 @@ from typing import Final
 
 from services.gateway.caching.http.cache_status import CacheStatus
 from services.gateway.caching.http.conditions import presented_head
-from services.gateway.caching.http.outcomes import Form, Presentation
+from services.gateway.caching.http.outcomes import Form, Forwarded, Presentation
 from services.gateway.caching.http.stored import StoredAnswer
 from services.gateway.caching.http.structured import TARGETS
 from services.gateway.protocol.fields import name_of
 
 STATUS: Final = CacheStatus("kontor")
+SECOND_STATUS: Final = CacheStatus("kontor-shared")
+"""Of the second level, which is a cache of its own, nearer to the origin (RFC 9211, 2)."""
 
 # Of one answer and not of the next: the time it took, and what only the gateway was told.
 _NOT_AGAIN: Final = frozenset({b"server-timing", b"cache-status", *TARGETS})
@@ -53,6 +55,11 @@ def about(age_s: int, member: bytes) -> bytes:
 def about_hit(age_s: int, ttl_s: int) -> bytes:
     """The same of all hits that were stored in the same second for as long."""
     return about(age_s, STATUS.hit(ttl_s))
+
+
+def about_shared(age_s: int, ttl_s: int) -> bytes:
+    """The same of one that the second level had."""
+    return about(age_s, SECOND_STATUS.hit(ttl_s) + b", " + STATUS.forwarded(Forwarded.MISS, stored=True))
 
 
 def cache_status_line(member: bytes) -> bytes:

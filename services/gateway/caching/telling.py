@@ -25,7 +25,8 @@ MISS: Final = "miss"
 STALE: Final = "stale"
 COLLAPSED: Final = "collapsed"
 BYPASS: Final = "bypass"
-OUTCOMES: Final = (HIT, MISS, STALE, COLLAPSED, BYPASS)
+SHARED: Final = "shared"
+OUTCOMES: Final = (HIT, MISS, STALE, COLLAPSED, BYPASS, SHARED)
 _OUTCOMES_FORWARDED: Final[dict[Forwarded | None, str]] = {
     Forwarded.STALE: STALE,
     Forwarded.BYPASS: BYPASS,
@@ -36,12 +37,14 @@ _OUTCOMES_FORWARDED: Final[dict[Forwarded | None, str]] = {
 HAS_BODY: Final = "The request has a body or an upgrade, which no key holds."
 OTHER_METHOD: Final = "Only GET and HEAD are answered from the cache."
 WAITED: Final = "Another request fetched the same."
+FOUND_BEYOND: Final = "The second level had it."
 NOT_CURRENT: Final = (
     "Nothing stored is used at the moment: it is not certain that all changes at the upstream are known here."
 )
 CHANGED: Final = "Something that the stored answer shows was changed since."
 NOBODY: Final = "Who asks decides what may be answered: give a key to try."
 _WOULD_WAIT: Final = "Another request fetches the same: this one would wait for it."
+_WOULD_LOOK_BEYOND: Final = " The second level would be asked before."
 _NOT_STORED_LAST: Final = " Its last answer could not be stored."
 
 
@@ -71,9 +74,11 @@ def note_renewal(aside: "Exchange", beside: "Exchange", now_ns: int) -> None:
     )
 
 
-def expected(decision: Decision, doubt: str, *, would_wait: bool, unstorable: bool) -> dict[str, str]:
+def expected(
+    decision: Decision, doubt: str, *, would_wait: bool, would_look: bool, unstorable: bool
+) -> dict[str, str]:
     """What would become of a request, as JSON. `doubt` is why what is stored may not be used, if it may not;
-    `unstorable` tells that its last answer could not be stored."""
+    `would_look` tells that the second level would be asked, `unstorable` that its last answer could not be stored."""
     if decision.action in {SERVE, SERVE_STALE_AND_REVALIDATE}:
         return {"outcome": HIT, "reason": decision.reason}
     if decision.action is UNAVAILABLE:
@@ -83,7 +88,7 @@ def expected(decision: Decision, doubt: str, *, would_wait: bool, unstorable: bo
     reason = doubt or decision.reason
     return {
         "outcome": outcome_of(decision.forwarded),
-        "reason": reason + _NOT_STORED_LAST if unstorable else reason,
+        "reason": reason + _WOULD_LOOK_BEYOND * would_look + _NOT_STORED_LAST * unstorable,
     }
 
 

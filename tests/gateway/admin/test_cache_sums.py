@@ -32,7 +32,7 @@ def test_counts_of_all_workers_are_added_up() -> None:
     states = {2: state({HIT: 5, MISS: 2}), 1: state({HIT: 1, COLLAPSED: 2}, "lru"), 3: {"caches": {}}}
     (told,) = sums.caches(states)
     cache = Cache.model_validate(told)
-    assert cache.requests == {"hit": 6, "miss": 2, "stale": 0, "collapsed": 2, "bypass": 0}
+    assert cache.requests == {"hit": 6, "miss": 2, "stale": 0, "collapsed": 2, "bypass": 0, "shared": 0}
     assert (cache.hit_ratio, cache.not_stored, cache.workers) == (0.8, {"untagged": 2}, [1, 2])
     assert (cache.route, cache.prefix, cache.policies, cache.current) == (
         "reads",

@@ -71,6 +71,7 @@ class SecondLevel:
         self._queue: asyncio.Queue[tuple[bytes, Token, SharedAnswer, bytes, int]] = asyncio.Queue()
         self._queued_bytes = 0
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._leaving: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to connect, and to store."""
@@ -85,6 +86,10 @@ class SecondLevel:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.servers.stop()
+
+    def leave(self) -> None:
+        """Stop, some time soon: there is another one, or none, from now on."""
+        self._leaving = asyncio.create_task(self.stop())
 
     # Looking
 
@@ -152,6 +157,10 @@ class SecondLevel:
             self.counts["undated"] += 1
             return Found(token)
         return Found(token, answer, asked_ns)
+
+    def used(self, refusal: str) -> None:
+        """An answer was used, or why it was not."""
+        self.counts["unusable" if refusal else "hits"] += 1
 
     # Storing
 
