@@ -137,7 +137,6 @@ async def written(app: Any, request: bytes) -> Written:
         interface="asgi3",
         log_config=None,
         lifespan="off",
-        log_level="critical",
     )
     config.load()
     make: Any = config.http_protocol_class
