@@ -13,19 +13,25 @@ from services.gateway.protocol.client cimport ClientConnection
 @cython.final
 cdef class Exchange(Attempts):
     cdef public bint _chunked_out
+    cdef public object _held
     cdef public long long _moved_ns
     cdef public bint _tunnel
+    cdef public tuple _untold
     cdef public bint close
     cdef public long long done_ns
     cdef public bint is_head
     cdef public object latency
     cdef public bytes own_lines
+    cdef public long long resumed_ns
 
     cpdef bint admit(self)
     cpdef bint wants_whole(self, AnswerHead head)
     cpdef object informed(self, UpstreamConnection connection, AnswerHead head)
     @cython.locals(now_ns="long long", close=bint, timing=bytes)
     cpdef object whole(self, UpstreamConnection connection, AnswerHead head, bytes body)
+    cdef object _answer_later(self, UpstreamConnection connection, AnswerHead head, bytes body, long long now_ns)
+    @cython.locals(head=AnswerHead, now_ns="long long", close=bint)
+    cpdef object others_know(self)
     @cython.locals(via=bytes)
     cdef bytes _answer(self, AnswerHead head, bytes timing, bytes more, bytes body=*)
     @cython.locals(last_byte_ns="long long")
@@ -44,7 +50,8 @@ cdef class Exchange(Attempts):
     cpdef object client_left(self)
     cpdef object answer(self, object status, bytes content_type, bytes body)
     cpdef object serve(self, long status, bytes head, bytes more, bytes content)
-    cdef object _written(self, AnswerHead head, long long now_ns)
+    cdef bint _written(self, AnswerHead head, long long now_ns) except -1
+    cdef object _hold_back(self, AnswerHead head, long long now_ns)
     cdef bytes _measure_refusal(self, long long now_ns)
     cdef object _cut(self, str detail, long long now_ns)
     cpdef object client_full(self)

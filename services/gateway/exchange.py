@@ -9,6 +9,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from services.gateway.attempts import Attempts, outcome_of, readings_of
+from services.gateway.caching.peers.held import HeldAnswer
 from services.gateway.caching.rule import LARGEST_STORED
 from services.gateway.forwarding.answer_head import CHUNKED, UNTIL_CLOSE, AnswerHead
 from services.gateway.forwarding.connection import UpstreamConnection
@@ -76,13 +77,16 @@ class Exchange(Attempts):
 
     __slots__ = (
         "_chunked_out",
+        "_held",
         "_moved_ns",
         "_tunnel",
+        "_untold",
         "close",
         "done_ns",
         "is_head",
         "latency",
         "own_lines",
+        "resumed_ns",
     )
 
     def __init__(
@@ -97,10 +101,12 @@ class Exchange(Attempts):
         self.is_head = head.method == b"HEAD"
         self.close = head.http10 or head.fields.close
         self.own_lines = b""
-        self.done_ns = 0
+        self.done_ns = self.resumed_ns = 0
         self.latency: tuple[int, int, int] | None = None
         self._chunked_out = False
         self._tunnel = False
+        self._held: HeldAnswer | None = None
+        self._untold: tuple[AnswerHead, bytes] | None = None
 
     def admit(self) -> bool:
         """Take it through the pipeline up to the replicas; False when it was answered instead."""
@@ -124,7 +130,9 @@ class Exchange(Attempts):
         about = b""
         told = head
         if self.unsafe:
-            self._written(head, now_ns)
+            if self._written(head, now_ns):
+                self._answer_later(connection, head, body, now_ns)
+                return
             now_ns = perf_counter_ns()  # that is part of its time
         elif self.fetch is not None:
             settled = self.fetch.cache.settle(self, self.fetch, head, body, now_ns)
@@ -143,6 +151,35 @@ class Exchange(Attempts):
             about += _CLOSE_LINE
         client.transport.write(self._answer(told, timing, about, b"" if self.is_head else body))
         self._accept(connection, head, now_ns)
+        self._finish(now_ns, close)
+
+    def _answer_later(
+        self, connection: UpstreamConnection, head: AnswerHead, body: bytes, now_ns: int
+    ) -> None:
+        """The attempt is over; its answer goes to the caller by `others_know`."""
+        self._untold = head, body
+        self.answered = readings_of(connection, now_ns, outcome_of(head.status), "", head)
+        self._accept(connection, head, now_ns)
+        self.connection = None
+        self._leave(now_ns, outcome_of(head.status))
+
+    def others_know(self) -> None:
+        """Other gateways know what this request has changed: its caller may be told that it has."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            held.release()
+            return
+        if self.over or self._untold is None:
+            return  # it took too long, or the caller has left
+        head, body = self._untold
+        now_ns = self.done_ns = self.resumed_ns = perf_counter_ns()
+        self.status = head.status
+        self.latency = components_of(self.finished()).latency
+        client = self.client
+        close = self.close or client.closing or (self.fields.body_length != 0 and client.unread)
+        more = _CLOSE_LINE if close else b""
+        timing = server_timing(*self.latency)
+        client.transport.write(self._answer(head, timing, more, b"" if self.is_head else body))
         self._finish(now_ns, close)
 
     def _answer(self, head: AnswerHead, timing: bytes, more: bytes, body: bytes = b"") -> bytes:
@@ -202,7 +239,7 @@ class Exchange(Attempts):
             self.close = True  # whether the rest of the request ever comes is not known
         more = b""
         if self.unsafe:
-            self._written(head, now_ns)
+            self._hold_back(head, now_ns)
         elif self.fetch is not None:
             more = self.fetch.cache.passed(self.fetch)
         if head.length in (CHUNKED, UNTIL_CLOSE):
@@ -357,11 +394,16 @@ class Exchange(Attempts):
         """Whoever fetched the same is through."""
         self._gateway.resume(self)
 
-    def _written(self, head: AnswerHead, now_ns: int) -> None:
-        """Before its caller learns of it, nothing that it changed is served any more."""
+    def _written(self, head: AnswerHead, now_ns: int) -> bool:
+        """Before its caller learns of it, nothing that it changed is served any more; whether that is still to come
+        in other gateways."""
         coherence = self.upstream.coherence
-        if coherence is not None:
-            coherence.written(self, head, now_ns)
+        return coherence is not None and coherence.written(self, head, now_ns)
+
+    def _hold_back(self, head: AnswerHead, now_ns: int) -> None:
+        """The same of an answer that is passed on as it comes: `others_know` lets it go."""
+        if self._written(head, now_ns):
+            self._held = HeldAnswer(self.client)
 
     def _measure_refusal(self, now_ns: int) -> bytes:
         """Where the time went of a request that we answer ourselves."""
@@ -461,7 +503,7 @@ class Exchange(Attempts):
             self.ready_ns,
             self.uploaded_ns or (self.done_ns if self.fields.body_length else 0),
             self.slot_ns,
-            0,
+            self.resumed_ns,
             self.done_ns,
             tuple(attempts),
             offset_ns,

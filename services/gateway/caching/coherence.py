@@ -5,7 +5,7 @@ changed, in the vocabulary of `shared.events.tags`. A change is known to every w
 the writer gets its answer, by the stamps that they share; what does not pass the gateway comes by the feed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -29,14 +29,18 @@ EVERYONE: Final = b"-"
 _MOST_SCOPES: Final = 10_000
 SAFE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 
+Tell = Callable[[bytes, tuple[bytes, ...] | None, Callable[[], None]], None]
+"""Tells other gateways that these tags of a tenant (None: anything) were changed; calls back once they know."""
+
 
 class Coherence:
-    """Of one upstream, in one worker process; `caches` are those of its routes."""
+    """Of one upstream, in one worker process; `caches` are those of its routes. `tell`: there are other gateways."""
 
     def __init__(self, upstream: str, stamps: Stamps) -> None:
         self._name = upstream
         self._scopes = {EVERYONE: scope_of(upstream) + b"/" + EVERYONE}
         self.stamps = stamps
+        self.tell: Tell | None = None
         self.caches: list[RouteCache] = []
         self.second: SecondLevel | None = None
         """Told of what passes this gateway. What others hear it need not: each uses nothing from there that it knows to
@@ -93,21 +97,41 @@ class Coherence:
             if self.second is not None:
                 self.second.forget(self.scope(one))
 
-    def written(self, exchange: "Exchange", head: "AnswerHead", now_ns: int) -> None:
-        """The answer to a request that may have changed something is about to go to its caller."""
+    def changed_elsewhere(self, tenant: bytes, tags: Iterable[bytes] | None, now_ns: int) -> None:
+        """These were changed through another gateway; None: nobody knows what."""
+        if tags is None:
+            self.everything_changed(tenant, now_ns)
+        else:
+            self.stamp(self.scope(tenant), tags, now_ns)
+
+    def written(self, exchange: "Exchange", head: "AnswerHead", now_ns: int) -> bool:
+        """The answer to a request that may have changed something is about to go to its caller.
+
+        Whether it must not before `exchange.others_know` is called, by which all other gateways know.
+        """
         tenant = tenant_of(exchange.caller)
         changed = head.found.get(CHANGED_HEADER)
         if head.status >= 500 or head.status == 101:
             # What a failure has done nobody knows, nor what is done in the tunnel that a 101 opens.
             self.everything_changed(tenant, now_ns)
-        elif changed is not None:
-            self.changed(tenant, changed.split(), now_ns)
+            return False  # and nobody is told that anything has succeeded
+        if changed is not None:
+            tags = tuple(changed.split())
+            self.changed(tenant, tags, now_ns)
         else:
-            self._written_target(exchange, head, tenant, now_ns)
+            tags = self._written_target(exchange, head, tenant, now_ns)
+        if self.tell is None or not (tags or exchange.past):
+            return False
+        # An attempt before this one may have done more than this answer says.
+        self.tell(tenant, None if exchange.past else tags, exchange.others_know)
+        return True
 
-    def _written_target(self, exchange: "Exchange", head: "AnswerHead", tenant: bytes, now_ns: int) -> None:
+    def _written_target(
+        self, exchange: "Exchange", head: "AnswerHead", tenant: bytes, now_ns: int
+    ) -> tuple[bytes, ...]:
         """Of a service that does not say what it changed: its own address, and those it names (RFC 9111, 4.4)."""
         scheme, host = exchange.fields.scheme, exchange.fields.host
+        keys: list[bytes] = []
         for target in invalidated(
             exchange.head.method,
             head.status,
@@ -121,6 +145,8 @@ class Coherence:
                 self.stamps.stamp(self.scope(one), (key,), now_ns)
                 if self.second is not None:
                     self.second.changed(self.scope(one), (key,))
+                keys.append(key)
+        return tuple(keys)
 
 
 def tenant_of(caller: "Caller | None") -> bytes:
