@@ -38,6 +38,7 @@ cdef class Gateway:
     cdef public dict caches
     cdef public object _second
     cdef public dict _followers
+    cdef public object _peers
     cdef public object _sweeper
     cdef public dict _destinations
     cdef public RateLimiter _limiter

@@ -21,6 +21,7 @@ from services.gateway.balancing.policy import Replica
 from services.gateway.caching.cache import FORWARD, SERVED, WAITING, RouteCache
 from services.gateway.caching.coherence import SAFE, Coherence
 from services.gateway.caching.following import Follower
+from services.gateway.caching.peers.peers import Peers
 from services.gateway.caching.second.rule import SecondLevelRule
 from services.gateway.caching.stamps import Stamps
 from services.gateway.control.steering import Order, Steering
@@ -109,6 +110,7 @@ class Gateway:
         self.caches: dict[str, RouteCache] = {}
         self._second: SecondLevel | None = None
         self._followers: dict[str, Follower] = {}
+        self._peers = Peers(self._stamps, signer)
         self.upstreams: dict[str, Upstream] = {}
         self.apply(snapshot, keys)
 
@@ -132,6 +134,7 @@ class Gateway:
         for name in self.upstreams.keys() - snapshot.upstreams.keys():
             self.upstreams.pop(name).close()
         self._forget_followers(snapshot)
+        self._peers.configure(snapshot.peers)
         self._choose_second_level(snapshot.shared_cache)
         for name, plan in snapshot.upstreams.items():
             if name in self.upstreams:
@@ -144,6 +147,7 @@ class Gateway:
             for route in snapshot.routes
         }
         self._forget_caches(snapshot)
+        self._peers.configured()
         for upstream in self.upstreams.values():
             if upstream.coherence is not None:
                 upstream.coherence.second = self._second
@@ -196,7 +200,9 @@ class Gateway:
             return None
         follower = self._followers.get(upstream.name)
         # Without a key to sign with nobody lets us follow, and nothing that is stored may be used.
-        return follower.current if follower is not None else _never
+        if follower is None or upstream.coherence is None:
+            return _never
+        return self._peers.add(upstream, upstream.coherence, follower.current)
 
     def _follow_changes(self, upstream: Upstream, coherence: Coherence) -> None:
         """Begin to follow the changes of an upstream that tells of them, unless that is done already."""
@@ -564,6 +570,7 @@ class Gateway:
                 for name, cache in self.caches.items()
             },
             "second": self._second.describe() if self._second is not None else None,
+            "peers": self._peers.describe(now_ns),
         }
 
     def explain(self, question: Question) -> dict[str, object]:
@@ -587,6 +594,7 @@ class Gateway:
             self._second.start()
         for follower in self._followers.values():
             follower.start()
+        self._peers.start()
         self._follow_replicas()
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -615,6 +623,7 @@ class Gateway:
         self._sweeper.cancel()
         for follower in self._followers.values():
             await follower.stop()
+        await self._peers.stop()
         if self._second is not None:
             await self._second.stop()
         await self._discovery.stop()

@@ -326,10 +326,10 @@ class Gateways:
         self._signer = IdentitySigner((self._secrets / "identity.pem").read_bytes())
 
     @contextmanager
-    def gateway(self, name: str, workers: int) -> Iterator["OwnGateway"]:
-        """One more, with a memory of its own."""
+    def gateway(self, name: str, workers: int, **sections: Any) -> Iterator["OwnGateway"]:
+        """One more, with a memory of its own; `sections` are those of its document that are not the suite's."""
         file = self._suite.state / f"{name}.json"
-        document = {**self.document, "workers": workers, "rate_limit": {"enabled": False}}
+        document = {**self.document, "workers": workers, "rate_limit": {"enabled": False}, **sections}
         file.write_text(json.dumps(document))
         gateway = OwnGateway(name, file, self._secrets)
         try:

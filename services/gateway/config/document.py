@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from services.gateway.config.checks import contradictions
+from services.gateway.config.peers import PeersSection
 from services.gateway.config.routes import RouteSection
 from services.gateway.config.shared_cache import SharedCacheSection
 from services.gateway.config.upstreams import UpstreamSection
@@ -109,6 +110,7 @@ class ConfigDocument(Document):
     rate_limit: RateSection = RateSection()
     traces: TracesSection = TracesSection()
     shared_cache: SharedCacheSection | None = None
+    peers: PeersSection | None = None
     routes: tuple[RouteSection, ...]
     upstreams: Mapping[Name, UpstreamSection]
 

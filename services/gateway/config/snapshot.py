@@ -9,6 +9,7 @@ from typing import Literal
 
 from services.gateway.balancing.balancer import BalancerRules
 from services.gateway.balancing.policy import Replica
+from services.gateway.caching.peers.plan import PeersPlan
 from services.gateway.caching.second.rule import SecondLevelRule
 from services.gateway.config.document import ConfigDocument
 from services.gateway.config.routes import hedging_rule
@@ -64,7 +65,8 @@ class Snapshot:
     """What the pipeline works with. `workers`: processes, `None` for one on each CPU.
 
     `max_pipelined_bytes`: of requests that wait for the one before them on their connection. `keeping` lacks the share
-    of sampled traces, which is not the document's. Without a `shared_cache` the caches have one level.
+    of sampled traces, which is not the document's. Without a `shared_cache` the caches have one level,
+    and without `peers` no other gateway is before the same services.
     """
 
     routes: RouteTable
@@ -80,6 +82,7 @@ class Snapshot:
     workers: int | None
     keeping: KeepingRule
     shared_cache: SecondLevelRule | None = None
+    peers: PeersPlan | None = None
 
 
 def load(path: Path) -> Snapshot:
@@ -115,6 +118,7 @@ def read(text: str, source: str, folder: Path) -> Snapshot:
         workers=document.workers,
         keeping=document.traces.rule(routes),
         shared_cache=document.shared_cache.rule(folder) if document.shared_cache else None,
+        peers=document.peers.plan(document.shared_cache, folder) if document.peers else None,
     )
 
 
