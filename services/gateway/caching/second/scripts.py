@@ -40,7 +40,7 @@ local entry = redis.pcall('HMGET', KEYS[2], 'g', 'c', 's')
 if not entry.err and not entry[1] then
   return {{state[2], state[3], now[1], now[2], 0}}
 end
-local clock = not entry.err and entry[1] == state[2] and entry[3] and tonumber(entry[2])
+local clock = not entry.err and entry[1] == state[2] and entry[3] and #entry[3] % 2 == 0 and tonumber(entry[2])
 if clock then
   local slots = {{}}
   for at = 1, #entry[3], 2 do slots[#slots + 1] = string.sub(entry[3], at, at + 1) end

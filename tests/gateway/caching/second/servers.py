@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Valkey:
         """To look into it. To be closed."""
         return redis.Redis(port=self.port, **options)
 
-    def keys(self, pattern: str = "*") -> list[bytes]:
+    def keys(self, pattern: str) -> list[bytes]:
         with self.client() as client:
             return sorted(client.scan_iter(pattern))
 
@@ -188,10 +188,16 @@ def rule(*servers: Valkey, **choices: Any) -> ServersRule:
     return ServersRule(tuple(("127.0.0.1", server.port) for server in servers), **choices)
 
 
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for something that somebody else is about to do."""
+    for _ in range(2_000):
+        if happened():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it does not happen")
+
+
 async def connected(servers: Servers, links: int = 1) -> Servers:
     """Once so many primaries can be asked."""
-    for _ in range(500):
-        if len(servers.links()) >= links:
-            return servers
-        await asyncio.sleep(0.02)
-    raise AssertionError(servers.describe())
+    await until(lambda: len(servers.links()) >= links)
+    return servers

@@ -1,7 +1,7 @@
 """The servers that gateways share: who is asked, and what happens when they do not answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 
 from services.gateway.caching.second.connection import Script, ServerError, Servers, Slots
 from services.gateway.caching.second.rule import ServersRule
-from tests.gateway.caching.second.servers import Valkey, cluster, connected, owner, rule
+from tests.gateway.caching.second.servers import Valkey, cluster, connected, owner, rule, until
 
 pytestmark = pytest.mark.process
 
@@ -25,14 +25,6 @@ async def using(chosen: ServersRule, links: int = 1) -> AsyncIterator[Servers]:
         yield await connected(servers, links)
     finally:
         await servers.stop()
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if happened():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it does not happen")
 
 
 async def test_commands_and_scripts_are_answered(shared_valkey: Valkey) -> None:
