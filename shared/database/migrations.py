@@ -5,7 +5,6 @@ process-wide state, so one process migrates one service; an advisory lock lets o
 """
 
 import asyncio
-import logging
 from pathlib import Path
 
 from alembic import command, context
@@ -20,8 +19,6 @@ _LOCK = 0x6B6F6E746F72  # "kontor"; one number for all services, since each has 
 
 def migrate(database_url: str, migrations: Path) -> None:
     """Upgrades to the newest revision. Safe to run by several processes at once; all but one wait."""
-    # Which parts of itself it has loaded: six lines for each service, before anything happens.
-    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(migrations))
     config.attributes["database_url"] = database_url

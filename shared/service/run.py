@@ -1,6 +1,7 @@
 """A service's commands: serve one replica, migrate its database, run its background jobs."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -60,6 +61,8 @@ def serve(service: Service, settings: ServiceSettings) -> None:
 
 def migrate_database(service: Service, settings: ServiceSettings) -> None:
     """The newest schema, then the end."""
+    # It lists its own parts while it is imported: six lines for each service.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     from shared.database.migrations import migrate  # noqa: PLC0415 (Alembic is loaded only to migrate)
 
     migrate(settings.database_url.get_secret_value(), service.migrations)
