@@ -15,6 +15,7 @@ from services.gateway.caching.http.decision import (
     on_head_answer,
     on_not_modified,
 )
+from services.gateway.caching.http.directives import request_directives
 from services.gateway.caching.http.freshness import Times
 from services.gateway.caching.http.keys import add_variant, resource_key, selecting
 from services.gateway.caching.http.outcomes import (
@@ -300,6 +301,8 @@ class Filling:
         second = self._coherence.second
         if second is None or not self.rule.shared or fetch.looked:
             return False
+        if request_directives(fetch.request).no_cache:
+            return False  # nor would it be used
         if self._current is not None and not self._current(now_ns):
             return False
         fetch.looked = True

@@ -191,6 +191,19 @@ async def test_what_somebody_has_damaged_is_a_miss_and_is_mended(
     assert (await look(level)).answer is not None
 
 
+async def test_what_was_asked_for_before_a_worker_knew_the_servers_clock_is_not_used(
+    level: SecondLevel, shared_valkey: Valkey
+) -> None:
+    await store(level, await token_of(level))
+    async with running(shared_valkey) as later:
+        found = await look(later)
+        assert found.answer is None
+        assert later.counts == {"undated": 1}
+        assert found.token is not None
+        await store(later, found.token)
+    assert (await look(level)).answer is not None
+
+
 async def test_a_damaged_state_is_begun_anew(level: SecondLevel, shared_valkey: Valkey) -> None:
     await store(level, await token_of(level))
     [state] = shared_valkey.keys("*}s")
