@@ -19,6 +19,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from shared.asgi import App, Message, Receive, Scope, Send
 from shared.database.database import Database
 from shared.events.access import may_follow
 from shared.events.feed import ChangeFeed, FeedLost
@@ -28,16 +29,7 @@ from shared.events.since import Moment, read_since
 from shared.events.tags import CHANGED_HEADER
 from shared.identity.verifier import IdentityVerifier
 from shared.problems import Problem, bad_query, unavailable
-from shared.service.middleware import (
-    App,
-    IdentityGate,
-    Message,
-    Receive,
-    RequestIds,
-    Scope,
-    Send,
-    send_problem,
-)
+from shared.service.middleware import IdentityGate, RequestIds, send_problem
 
 PATH = "/internal/changes"
 _TAKEN_WITHIN_S = 30.0

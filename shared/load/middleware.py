@@ -1,15 +1,7 @@
 """The load header on every answer. Raw ASGI."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
+from shared.asgi import App, Message, Receive, Scope, Send
 from shared.load.meter import LoadMeter
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HEADER = b"endpoint-load-metrics"
 

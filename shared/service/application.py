@@ -9,6 +9,7 @@ from time import time_ns
 
 from fastapi import FastAPI
 
+from shared.asgi import App
 from shared.database.database import Database
 from shared.events.stream import ChangeStream
 from shared.identity.verifier import IdentityVerifier
@@ -26,7 +27,7 @@ from shared.service.direct import DirectReads
 from shared.service.docs import add_docs
 from shared.service.errors import add_error_handlers
 from shared.service.health import health_router
-from shared.service.middleware import PROBES, App, HeadAsGet, IdentityGate, RequestIds
+from shared.service.middleware import PROBES, HeadAsGet, IdentityGate, RequestIds
 from shared.service.openapi import document_api
 from shared.service.settings import ServiceSettings, read_cursor_key
 from shared.telemetry.driving import time_tasks

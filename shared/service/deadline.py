@@ -2,8 +2,9 @@
 
 import asyncio
 
+from shared.asgi import App, Message, Receive, Scope, Send
 from shared.problems import Problem
-from shared.service.middleware import App, Message, Receive, Scope, Send, header, send_problem
+from shared.service.middleware import header, send_problem
 
 TIMEOUT_HEADER = b"x-kontor-timeout-ms"
 """The whole milliseconds left, as the gateway counts them; a duration, because clocks differ between hosts."""

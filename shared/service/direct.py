@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 from starlette.requests import Request
 
+from shared.asgi import App, Receive, Scope, Send
 from shared.resources.documentation import Endpoint
 from shared.service.errors import internal_error, problem_of, problem_response
-from shared.service.middleware import App, Receive, Scope, Send
 
 _Shape = tuple[int | str, ...]
 _ID_LENGTH = 36

@@ -1,19 +1,11 @@
 """What happens to every request before its route: a request id, and an identity or a refusal. Raw ASGI."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
+from shared.asgi import App, Message, Receive, Scope, Send
 from shared.database.tables import new_id
 from shared.identity import IDENTITY_HEADER, IdentityError
 from shared.identity.verifier import IdentityVerifier
 from shared.logs.context import USABLE_REQUEST_ID, request_id_var
 from shared.problems import Problem, problem_response_parts
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _REQUEST_ID = b"x-request-id"
 _IDENTITY = IDENTITY_HEADER.lower().encode()

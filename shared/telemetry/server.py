@@ -5,15 +5,16 @@ conventions for HTTP server spans. Left out on purpose because they are personal
 agent and the query string.
 """
 
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection
 from functools import lru_cache
 from time import perf_counter_ns
 from types import CoroutineType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from opentelemetry.trace import SpanKind
 from opentelemetry.util.types import AttributeValue
 
+from shared.asgi import App, Message, Receive, Scope, Send
 from shared.telemetry.driving import driven
 from shared.telemetry.methods import OTHER, SPELLINGS, original
 from shared.telemetry.redaction import plain_path
@@ -25,11 +26,6 @@ from shared.telemetry.stopwatch import LoopWork, Stopwatch
 from shared.telemetry.terms import TERMS_HEADER, ServiceTerms, write_terms
 from shared.telemetry.tracecontext import remote_parent
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 RouteOf = Callable[[Scope], str | None]
 
 RECEIVED: Final = "received_ns"
@@ -87,7 +83,7 @@ class ServerSpans:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: App,
         telemetry: Telemetry,
         route_of: RouteOf = matched_route,
         *,

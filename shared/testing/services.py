@@ -13,12 +13,12 @@ import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from shared.asgi import App
 from shared.database.tables import new_id
 from shared.identity import IDENTITY_HEADER, Identity
 from shared.identity.signer import IdentitySigner
 from shared.service.application import create_app
 from shared.service.definition import Service
-from shared.service.middleware import App
 from shared.telemetry.setup import configure
 from shared.version import VERSION
 

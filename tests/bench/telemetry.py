@@ -25,11 +25,12 @@ from typing import NamedTuple, TextIO
 
 import uvloop
 
+from shared.asgi import App, Message, Receive, Scope, Send
 from shared.logs.formats import AccessLine, Origin, TextFormatter
 from shared.logs.output import LineHandler
 from shared.telemetry.database import DatabaseStatement
 from shared.telemetry.driving import time_tasks
-from shared.telemetry.server import ASGIApp, Message, Receive, Scope, Send, ServedRequest, ServerSpans
+from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry, configure
 from tests.bench.harness import finish
 from tests.bench.telemetry_alone import bench_alone
@@ -122,7 +123,7 @@ def logging_to(stream: TextIO) -> Callable[[ServedRequest], None]:
     return write
 
 
-async def cost(app: ASGIApp) -> Cost:
+async def cost(app: App) -> Cost:
     """Of one round."""
     wall, cpu, loop_cpu = perf_counter_ns(), process_time_ns(), thread_time_ns()
     for _ in range(REQUESTS):
@@ -131,7 +132,7 @@ async def cost(app: ASGIApp) -> Cost:
     return Cost(*(ns / REQUESTS / 1_000 for ns in spent))
 
 
-async def measure(forms: dict[str, ASGIApp], settle: Callable[[], Awaitable[float]]) -> dict[str, list[Cost]]:
+async def measure(forms: dict[str, App], settle: Callable[[], Awaitable[float]]) -> dict[str, list[Cost]]:
     """Interleaved rounds; what is exported after a round is that round's."""
     seen: dict[str, list[Cost]] = {name: [] for name in forms}
     for number in range(ROUNDS + 1):
@@ -165,7 +166,7 @@ def telemetry(endpoint: str, share: float) -> Telemetry:
     return configure("customers", version="1", instance_id="bench", environ=environ)
 
 
-async def longest_lag(app: ASGIApp, seconds: float, pause_s: float) -> float:
+async def longest_lag(app: App, seconds: float, pause_s: float) -> float:
     """The 99th percentile of how late the loop wakes up a sleeper, in ms, with a request every `pause_s`."""
     late: list[float] = []
     ending = perf_counter() + seconds
@@ -181,7 +182,7 @@ async def bench_service(endpoint: str, log: TextIO) -> dict[str, float]:
     """Prints and gives what every form costs."""
     time_tasks(asyncio.get_running_loop())
     recording = {share: telemetry(endpoint, share) for share in SHARES}
-    forms: dict[str, ASGIApp] = {
+    forms: dict[str, App] = {
         OFF: untimed,
         TIMED: ServerSpans(service, Telemetry()),
         "timing and log": ServerSpans(service, Telemetry(), served=logging_to(log)),

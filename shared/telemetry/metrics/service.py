@@ -1,10 +1,10 @@
 """A service's metrics: what `ProcessMetrics` measures, fed by its middleware, and its database connections."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter_ns
-from typing import Any
 
+from shared.asgi import App, Receive, Scope, Send
 from shared.telemetry.metrics.definitions import CONNECTION_WAIT
 from shared.telemetry.metrics.durations import Durations
 from shared.telemetry.metrics.export import MetricsExport
@@ -14,12 +14,6 @@ from shared.telemetry.metrics.process import ProcessMetrics
 from shared.telemetry.metrics.requests import RequestMetrics
 from shared.telemetry.outbox import SpanOutbox
 from shared.telemetry.server import RECEIVED, ServedRequest
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class ServiceMetrics:

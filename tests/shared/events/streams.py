@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.asgi import App, Message
 from shared.events.access import GATEWAY
 from shared.events.stream import PATH
 from shared.identity import IDENTITY_HEADER, Identity
 from shared.identity.signer import IdentitySigner
-from shared.service.middleware import App, Message
 
 PATIENCE_S = 20
 

@@ -18,6 +18,7 @@ import pytest
 
 from deploy.local.ports import free_port
 from services.customers.app import SERVICE
+from shared.asgi import Message
 from shared.database.tables import new_id
 from shared.events import feed as feed_module
 from shared.events import stream as stream_module
@@ -26,7 +27,6 @@ from shared.events.stream import PATH
 from shared.events.tags import CHANGED_HEADER, POSITION_HEADER
 from shared.identity import IDENTITY_HEADER, Identity
 from shared.identity.signer import IdentitySigner
-from shared.service.middleware import Message
 from shared.testing.services import Keys, ServiceUnderTest, running
 from tests.shared.events.logs import add_account, add_accounts
 from tests.shared.events.streams import PATIENCE_S, StreamReader, following

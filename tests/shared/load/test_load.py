@@ -6,8 +6,9 @@ import time
 import pytest
 
 from services.gateway.balancing.load_report import LOAD_HEADER, LoadReport, parse_load_report
+from shared.asgi import App, Message, Scope
 from shared.load.meter import LoadMeter
-from shared.load.middleware import App, Message, ReportLoad, Scope
+from shared.load.middleware import ReportLoad
 
 
 def read(meter: LoadMeter) -> LoadReport:

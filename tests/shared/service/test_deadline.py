@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from shared.asgi import Message, Receive, Scope, Send
 from shared.service.deadline import Deadline
-from shared.service.middleware import Message, Receive, Scope, Send
 from tests.shared.telemetry.recording import http_scope, receive
 
 

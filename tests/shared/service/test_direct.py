@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from shared.asgi import App, Message, Receive, Scope, Send
 from shared.problems import Problem
 from shared.resources.documentation import Endpoint
 from shared.service.direct import DirectReads
 from shared.service.errors import add_error_handlers
-from shared.service.middleware import App, Message, Receive, Scope, Send
 from shared.telemetry.server import matched_route
 
 ID = "0192f0c1-7c1e-7cc5-b1a5-6d1f1e6a0001"

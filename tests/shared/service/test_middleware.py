@@ -2,7 +2,8 @@ import uuid
 
 import pytest
 
-from shared.service.middleware import HeadAsGet, Message, Receive, RequestIds, Scope, Send
+from shared.asgi import Message, Receive, Scope, Send
+from shared.service.middleware import HeadAsGet, RequestIds
 from tests.shared.telemetry.recording import discard, http_scope, receive
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import uvicorn
 
+from shared.asgi import Receive, Scope, Send
 from shared.service.protocol import timed_by
-from shared.telemetry.server import RECEIVED, Receive, Scope, Send
+from shared.telemetry.server import RECEIVED
 from shared.telemetry.stopwatch import LoopWork
 from tests.shared.telemetry.recording import answer
 

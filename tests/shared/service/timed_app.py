@@ -18,20 +18,21 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response, StreamingResponse
 
+from shared.asgi import App
 from shared.database.database import Database
 from shared.logs.setup import configure_logging
 from shared.service.application import log_served
 from shared.service.middleware import RequestIds
 from shared.service.protocol import timed_by
 from shared.telemetry.driving import time_tasks
-from shared.telemetry.server import ASGIApp, ServerSpans
+from shared.telemetry.server import ServerSpans
 from shared.telemetry.setup import configure
 from shared.telemetry.stopwatch import LoopWork
 
 SLEEP = "SELECT pg_sleep($1)::text"
 
 
-def make_app(url: str, work: LoopWork) -> ASGIApp:
+def make_app(url: str, work: LoopWork) -> App:
     configure_logging("json", "things", "things-1")
     telemetry = configure("things", version="1.2.3", instance_id="things-1", environ=os.environ)
     database = Database(url, name="things", reads=2, writes=2)

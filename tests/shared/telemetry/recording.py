@@ -1,14 +1,12 @@
 """Telemetry that records into memory, and the smallest ASGI exchange."""
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from shared.asgi import Message, Send
 from shared.telemetry.outbox import OutboxLimits, SpanOutbox
 from shared.telemetry.setup import Telemetry
 from shared.telemetry.spans import SpanRecord
-
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class Recorded:

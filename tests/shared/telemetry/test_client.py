@@ -3,8 +3,9 @@ import asyncio
 import pytest
 from opentelemetry.trace import SpanKind
 
+from shared.asgi import Receive, Scope, Send
 from shared.telemetry.client import client_span, inject
-from shared.telemetry.server import Receive, Scope, Send, ServedRequest, ServerSpans
+from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry
 from tests.shared.telemetry.recording import discard, http_scope, receive, recording
 from tests.shared.telemetry.test_tracecontext import TRACE, VALID

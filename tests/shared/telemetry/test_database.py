@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from deploy.local.postgres import temporary_server
+from shared.asgi import Receive, Scope, Send
 from shared.telemetry.database import DatabaseStatement, error_type, watch_statements
-from shared.telemetry.server import Receive, Scope, Send, ServerSpans
+from shared.telemetry.server import ServerSpans
 from shared.telemetry.spans import SpanRecord
 from tests.shared.telemetry.recording import discard, http_scope, receive, recording
 

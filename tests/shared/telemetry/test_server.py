@@ -5,21 +5,13 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from opentelemetry.trace import SpanKind
 
+from shared.asgi import App, Message, Receive, Scope, Send
 from shared.telemetry.request import current_request
-from shared.telemetry.server import (
-    RECEIVED,
-    ASGIApp,
-    Receive,
-    Scope,
-    Send,
-    ServedRequest,
-    ServerSpans,
-    latency_attributes,
-)
+from shared.telemetry.server import RECEIVED, ServedRequest, ServerSpans, latency_attributes
 from shared.telemetry.setup import Telemetry
 from shared.telemetry.spans import SpanRecord
 from shared.telemetry.terms import TERMS_HEADER, ServiceTerms, read_terms
-from tests.shared.telemetry.recording import Message, answer, discard, http_scope, receive, recording
+from tests.shared.telemetry.recording import answer, discard, http_scope, receive, recording
 from tests.shared.telemetry.test_tracecontext import MALFORMED, SPAN, TRACE, VALID
 
 
@@ -39,7 +31,7 @@ def suite_app() -> FastAPI:
     return app
 
 
-async def spans_of(app: ASGIApp, scope: Scope) -> list[SpanRecord]:
+async def spans_of(app: App, scope: Scope) -> list[SpanRecord]:
     telemetry, finished = recording()
     await ServerSpans(app, telemetry)(scope, receive, discard)
     return finished()
@@ -260,7 +252,7 @@ async def test_a_probe_is_answered_and_not_seen() -> None:
 class Timed:
     """One request through `ServerSpans`, with everything that tells of its time."""
 
-    def __init__(self, app: ASGIApp, **scope: int) -> None:
+    def __init__(self, app: App, **scope: int) -> None:
         self.sent: list[Message] = []
         self.requests: list[ServedRequest] = []
         self._scope = http_scope() | scope

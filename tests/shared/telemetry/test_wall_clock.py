@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from shared.asgi import Receive, Scope, Send
 from shared.telemetry import clocks
 from shared.telemetry.client import client_span
 from shared.telemetry.database import DatabaseStatement
-from shared.telemetry.server import Receive, Scope, Send, ServedRequest, ServerSpans
+from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.terms import TERMS_HEADER, ServiceTerms, read_terms
 from tests.shared.telemetry.recording import http_scope, receive, recording
 

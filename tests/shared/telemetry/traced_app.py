@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from shared.asgi import App
 from shared.logs.access import log_access
 from shared.logs.setup import configure_logging
-from shared.telemetry.server import ASGIApp, ServedRequest, ServerSpans
+from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.setup import configure
 
 
@@ -19,7 +20,7 @@ def log_served(request: ServedRequest) -> None:
     log_access(request.method, request.path, request.status, request.duration_ns, route=request.route)
 
 
-def make_app() -> ASGIApp:
+def make_app() -> App:
     configure_logging("json", "things", "things-1")
     telemetry = configure("things", version="1.2.3", instance_id="things-1", environ=os.environ)
 
