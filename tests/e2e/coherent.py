@@ -10,7 +10,7 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -222,11 +222,12 @@ class Writer:
 
 
 class Reader:
-    """Reads whatever there is, in all ways, and holds it against the ledger."""
+    """Reads whatever there is, in all ways and by all connections, and holds it against the ledger."""
 
-    def __init__(self, ledger: Ledger, connection: Connection, draw: random.Random) -> None:
+    def __init__(self, ledger: Ledger, connections: Sequence[Connection], draw: random.Random) -> None:
         self._ledger = ledger
-        self._connection = connection
+        self._connections = connections
+        self._connection = connections[0]
         self._draw = draw
         self._seen: dict[str, tuple[str, int]] = {}
         self._ways = (self._one, self._one, self._conditional, self._list, self._count)
@@ -236,6 +237,7 @@ class Reader:
         count = 0
         try:
             while not stop.is_set():
+                self._connection = self._draw.choice(self._connections)
                 try:
                     await self._draw.choice(self._ways)()
                 except NoAnswerError:
@@ -245,7 +247,8 @@ class Reader:
                 if count % _READS_PER_CONNECTION == 0:
                     self._connection.close()
         finally:
-            self._connection.close()
+            for connection in self._connections:
+                connection.close()
 
     def _any(self) -> Record | None:
         records = self._ledger.records
@@ -391,21 +394,22 @@ async def serving(connection: Connection) -> None:
 async def load(
     ledger: Ledger,
     gateways: Gateways,
-    gateway: OwnGateway,
-    *,
+    *through: OwnGateway,
     writers: int,
     readers: int,
     pause_s: float,
     seed: int,
 ) -> AsyncIterator[None]:
-    """Writers and readers beside the block."""
+    """Writers and readers beside the block, through these gateways in turn; readers change theirs."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for number in range(writers):
-            writer = Writer(ledger, gateways.through(gateway), _chance(f"{seed} writer {number}"))
+            connection = gateways.through(through[number % len(through)])
+            writer = Writer(ledger, connection, _chance(f"{seed} writer {number}"))
             group.create_task(writer.run(stop, pause_s))
         for number in range(readers):
-            reader = Reader(ledger, gateways.through(gateway), _chance(f"{seed} reader {number}"))
+            connections = [gateways.through(one) for one in through]
+            reader = Reader(ledger, connections, _chance(f"{seed} reader {number}"))
             group.create_task(reader.run(stop))
         try:
             yield
