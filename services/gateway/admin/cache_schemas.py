@@ -47,6 +47,28 @@ class Cache(Answer):
     workers: list[int]
 
 
+class Second(Answer):
+    """The second level, of all workers together.
+
+    `counts` tell what became of looks (`hits`, `misses`, `outdated` as something was changed, `unusable` or `undated`
+    by what is known here, `garbled`, `failed`), of answers to be stored (`stored`, `refused` as something was changed
+    meanwhile, `dropped` as too many waited, `failed_stores`), and of changes (`changes`, `failed_changes`).
+    """
+
+    cluster: bool
+    primaries: int = Field(description="That there are, as far as is known.")
+    servers: list[str] = Field(description="Those that any worker is connected to.")
+    losses: int = Field(description="Connections that ended or did not come about.")
+    failures: dict[str, int] = Field(
+        description="Asked in vain: `unavailable` without a connection, `busy`, `lost` without an answer, `refused`."
+    )
+    counts: dict[str, int]
+    queued: int = Field(description="Answers that wait to be stored.")
+    plain_bytes: int = Field(description="Of the bodies stored so far, as callers get them.")
+    stored_bytes: int = Field(description="The same as they were stored: compressed, where that pays.")
+    workers: dict[str, int] = Field(description="How many servers each worker is connected to.")
+
+
 class Comparison(Answer):
     """What each policy would have scored on a sample of these very requests. `favourite`: what `adaptive` goes by."""
 

@@ -7,6 +7,7 @@ from services.gateway.admin.sums import State, total
 
 _ADDED = ("bound_bytes", "used_bytes", "entries", "tags", "in_flight")
 _COUNTED = ("stored", "evicted", "expired", "invalidated", "too_large")
+_SECOND = ("losses", "queued", "plain_bytes", "stored_bytes")
 _SPARED = ("hit", "collapsed", "shared")
 
 
@@ -36,6 +37,23 @@ def cache(name: str, states: Mapping[int, State]) -> dict[str, Any]:
         "not_stored": total(one["not_stored"] for one in every),
         **{field: statistics[field] for field in _COUNTED},
         "workers": sorted(told),
+    }
+
+
+def second(states: Mapping[int, State]) -> dict[str, Any]:
+    """The second level as all workers use it, or `KeyError` when they have none."""
+    told = {number: state["second"] for number, state in states.items() if state["second"] is not None}
+    if not told:
+        raise KeyError("second")
+    every = list(told.values())
+    return {
+        "cluster": every[0]["cluster"],
+        "primaries": max(one["primaries"] for one in every),
+        "servers": sorted({server for one in every for server in one["servers"]}),
+        **total({field: one[field] for field in _SECOND} for one in every),
+        "counts": total(one["counts"] for one in every),
+        "failures": total(one["failures"] for one in every),
+        "workers": {str(number): len(one["servers"]) for number, one in sorted(told.items())},
     }
 
 

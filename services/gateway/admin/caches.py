@@ -29,6 +29,15 @@ async def caches(parent: Operated) -> Any:
     return sums.caches(await _ask(parent, "state"))
 
 
+@router.get("/second", response_model=schemas.Second)
+async def second(parent: Operated) -> Any:
+    """The second level, which gateways share: who is connected, what it was good for, and what failed."""
+    try:
+        return sums.second(await _ask(parent, "state"))
+    except KeyError:
+        raise not_found("There is no second level: the document has no shared_cache.") from None
+
+
 @router.post("/purge", response_model=schemas.Purged)
 async def purge(parent: Operated, order: schemas.PurgeOrder) -> Any:
     """Drop what is stored, in all workers: by tag, of an address, of all that begin alike, or all of a route."""

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from services.gateway.caching.audiences import Audiences
@@ -38,6 +39,7 @@ from services.gateway.caching.presentation import (
 )
 from services.gateway.caching.resource import Body, Resource
 from services.gateway.caching.rule import CacheRule
+from services.gateway.caching.second.sharing import name_of_target
 from services.gateway.caching.telling import (
     BYPASS,
     CHANGED,
@@ -62,6 +64,7 @@ from services.gateway.protocol.fields import read_fields
 from shared.problems import Problem
 
 if TYPE_CHECKING:
+    from services.gateway.caching.second.level import SecondLevel
     from services.gateway.exchange import Exchange
     from services.gateway.protocol.request_head import RequestHead
     from shared.identity import Identity
@@ -288,11 +291,23 @@ class RouteCache(Filling):
             fits = found.target.startswith(target) if prefix else found.target == target
             return fits and tenant in (None, found.tenant)
 
+        if self._coherence.second is not None and self.rule.shared:
+            await self._purge_beyond(self._coherence.second, () if prefix else (target,), tenant)
         count = 0
         for dropped in self.store.removing(wanted):
             count += dropped
             await asyncio.sleep(0)
         return count
+
+    async def _purge_beyond(
+        self, second: "SecondLevel", targets: tuple[bytes, ...], tenant: bytes | None
+    ) -> None:
+        """First of all, so that nothing comes back from there: these targets, or of what begins alike everything."""
+        coherence = self._coherence
+        scope = coherence.scope(tenant) if tenant is not None else coherence.upstream
+        if not await second.purge(scope, map(name_of_target, targets)):
+            # What they still have was asked for before this instant.
+            coherence.stamps.stamp_scope(scope, perf_counter_ns())
 
     # What it tells of itself
 

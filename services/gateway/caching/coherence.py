@@ -38,7 +38,8 @@ class Coherence:
 
     def __init__(self, upstream: str, stamps: Stamps) -> None:
         self._name = upstream
-        self._scopes = {EVERYONE: scope_of(upstream) + b"/" + EVERYONE}
+        self.upstream = scope_of(upstream)
+        self._scopes = {EVERYONE: self.upstream + b"/" + EVERYONE}
         self.stamps = stamps
         self.tell: Tell | None = None
         self.caches: list[RouteCache] = []

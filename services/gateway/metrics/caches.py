@@ -9,6 +9,9 @@ from services.gateway.metrics.definitions import (
     CACHE_EVICTIONS,
     CACHE_INVALIDATIONS,
     CACHE_REQUESTS,
+    CACHE_SECOND_FAILURES,
+    CACHE_SECOND_OPERATIONS,
+    CACHE_SECOND_SERVERS,
 )
 from shared.telemetry.metrics.families import Family, Number, merged
 
@@ -16,6 +19,20 @@ from shared.telemetry.metrics.families import Family, Number, merged
 def cache_families(caches: Iterable[Mapping[str, Any]]) -> list[Family]:
     """Of the caches as `Gateway.describe` has them. Routes with the same prefix are counted together."""
     return merged(_families(cache) for cache in caches)
+
+
+def second_families(second: Mapping[str, Any] | None) -> list[Family]:
+    """Of the second level as it describes itself; none where there is none."""
+    if second is None:
+        return []
+    return [
+        Family(
+            CACHE_SECOND_OPERATIONS,
+            [Number((outcome,), count) for outcome, count in second["counts"].items()],
+        ),
+        Family(CACHE_SECOND_FAILURES, [Number((kind,), count) for kind, count in second["failures"].items()]),
+        Family(CACHE_SECOND_SERVERS, [Number((), len(second["servers"]))]),
+    ]
 
 
 def _families(cache: Mapping[str, Any]) -> list[Family]:

@@ -97,6 +97,28 @@ CACHE_INVALIDATIONS: Final = Metric(
     "What a route's cache dropped because something was changed, or an operator wished it.",
     ("http.route",),
 )
+CACHE_SECOND_OPERATIONS: Final = Metric(
+    "crm.gateway.cache.second.operations",
+    Kind.COUNTER,
+    "{operation}",
+    "What became of looks into the second level, of what was to be stored there, and of changes it was told of.",
+    ("outcome",),
+)
+CACHE_SECOND_FAILURES: Final = Metric(
+    "crm.gateway.cache.second.failures",
+    Kind.COUNTER,
+    "{command}",
+    "What the servers of the second level were asked in vain, or could not be asked.",
+    ("error.type",),
+)
+CACHE_SECOND_SERVERS: Final = Metric(
+    "crm.gateway.cache.second.servers",
+    Kind.GAUGE,
+    "{server}",
+    "Servers of the second level that can be asked, by the worker that can ask the fewest.",
+    (),
+    Across.MIN,
+)
 
 GATEWAY_METRICS: Final = (
     ATTEMPT_DURATION,
@@ -112,6 +134,9 @@ GATEWAY_METRICS: Final = (
     CACHE_ENTRIES,
     CACHE_EVICTIONS,
     CACHE_INVALIDATIONS,
+    CACHE_SECOND_OPERATIONS,
+    CACHE_SECOND_FAILURES,
+    CACHE_SECOND_SERVERS,
 )
 CATALOGUE: Final = {metric.name: metric for metric in (*SHARED_METRICS, *GATEWAY_METRICS)}
 """Everything that a worker tells its parent."""

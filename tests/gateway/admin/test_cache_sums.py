@@ -6,10 +6,12 @@ import pytest
 from pydantic import ValidationError
 
 from services.gateway.admin import cache_sums as sums
-from services.gateway.admin.cache_schemas import Cache, Policies, PurgeOrder, Used
+from services.gateway.admin.cache_schemas import Cache, Policies, PurgeOrder, Second, Used
 from services.gateway.caching.cache import RouteCache
 from services.gateway.caching.coherence import Coherence
 from services.gateway.caching.rule import CacheRule
+from services.gateway.caching.second.level import SecondLevel
+from services.gateway.caching.second.rule import SecondLevelRule, ServersRule
 from services.gateway.caching.stamps import Stamps
 from services.gateway.caching.telling import COLLAPSED, HIT, MISS
 
@@ -41,6 +43,20 @@ def test_counts_of_all_workers_are_added_up() -> None:
         True,
     )
     assert cache.bound_bytes == 2 * CacheRule().bound_bytes
+
+
+def test_the_second_level_of_all_workers_is_one() -> None:
+    levels = [SecondLevel(SecondLevelRule(ServersRule((("127.0.0.1", 1),)))) for _ in range(2)]
+    for level in levels:
+        level.used("")
+        level.changed(b"web/-", [b"contacts"])
+    states = {number: {"second": level.describe()} for number, level in enumerate(levels, 1)}
+    told = Second.model_validate(sums.second({**states, 3: {"second": None}}))
+    assert told.counts == {"hits": 2, "failed_changes": 2}
+    assert told.failures == {"unavailable": 2}
+    assert (told.servers, told.primaries, told.workers) == ([], 1, {"1": 0, "2": 0})
+    with pytest.raises(KeyError):
+        sums.second({3: {"second": None}})
 
 
 def test_one_worker_that_does_not_know_of_changes_is_told() -> None:

@@ -50,4 +50,5 @@ class Described:
             "connections": {"open": 1, "refused": self.refused},
             "upstreams": {"web": self.upstream.describe(NOW)},
             "caches": {name: {**cache.describe(NOW), "prefix": "/"} for name, cache in self.caches.items()},
+            "second": None,
         }

@@ -1,5 +1,7 @@
+from services.gateway.caching.second.level import SecondLevel
+from services.gateway.caching.second.rule import SecondLevelRule, ServersRule
 from services.gateway.caching.telling import HIT, MISS, OUTCOMES
-from services.gateway.metrics.caches import cache_families
+from services.gateway.metrics.caches import cache_families, second_families
 from shared.telemetry.metrics.families import merged
 from tests.gateway.metrics.describing import NOW, Described
 from tests.shared.telemetry.metrics.recording import Samples, scraped, value
@@ -37,5 +39,17 @@ def test_what_is_held_and_dropped() -> None:
     assert value(samples, "crm_gateway_cache_bytes") != empty
 
 
+def test_what_the_second_level_does_and_fails_to_do() -> None:
+    level = SecondLevel(SecondLevelRule(ServersRule((("127.0.0.1", 1),))))
+    level.used("")
+    level.changed(b"web/-", [b"contacts"])
+    samples = scraped(second_families(level.describe()))
+    operations = "crm_gateway_cache_second_operations_total"
+    assert value(samples, operations, outcome="hits") == 1
+    assert value(samples, operations, outcome="failed_changes") == 1
+    assert value(samples, "crm_gateway_cache_second_failures_total", error_type="unavailable") == 1
+    assert value(samples, "crm_gateway_cache_second_servers") == 0
+
+
 def test_there_need_not_be_any() -> None:
-    assert cache_families([]) == []
+    assert cache_families([]) == second_families(None) == []

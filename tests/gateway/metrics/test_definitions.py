@@ -18,6 +18,9 @@ SCHEMA = {
     "crm_gateway_cache_entries": "http.route",
     "crm_gateway_cache_evictions": "http.route",
     "crm_gateway_cache_invalidations": "http.route",
+    "crm_gateway_cache_second_operations": "outcome",
+    "crm_gateway_cache_second_failures": "error.type",
+    "crm_gateway_cache_second_servers": "",
 }
 
 

@@ -176,6 +176,11 @@ class Servers:
         """Those to all primaries that can be asked."""
         return [node.link for node in self._nodes.values() if node.link is not None]
 
+    @property
+    def primaries(self) -> int:
+        """How many there are, as far as is known; at least one."""
+        return len(self._slots.primaries) if self._slots is not None else 1
+
     def send(self, key: bytes, command: Iterable[bytes | int], done: Done) -> bool:
         """Send a command about a key; False when nobody can be asked, and `done` is not going to be called.
 
@@ -204,7 +209,7 @@ class Servers:
         return {
             "cluster": self.rule.cluster,
             "servers": [link.address for link in self.links()],
-            "known": len(self._slots.primaries) if self._slots is not None else len(self._nodes),
+            "primaries": self.primaries,
             "losses": self.losses,
             "failures": dict(self.failures),
         }

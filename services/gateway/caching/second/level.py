@@ -9,7 +9,7 @@ yet, is kept out by the servers (`scripts`), as far as they were told. See docs/
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from hashlib import blake2b
 from secrets import token_bytes
 from time import perf_counter_ns
@@ -228,26 +228,42 @@ class SecondLevel:
     def _told(self, result: Any) -> None:
         self.counts["failed_changes" if isinstance(result, ServerError) else "changes"] += 1
 
-    async def purge(self, scope: bytes, names: Iterable[bytes]) -> None:
-        """As `changed`, by an operator, who is to know if it fails. Raises `ServerError`."""
-        await self.servers.ask_script(CHANGE, (self._state(scope),), slots_of(names))
+    async def purge(self, scope: bytes, names: Iterable[bytes]) -> bool:
+        """As if what has these names had been changed, or without names anything, as an operator says.
 
-    async def forget_all(self, upstream: bytes) -> int:
-        """Forget all scopes of an upstream; how many there were. Raises `ServerError`.
-
-        The servers look through all their keys for that, a thousand at a time.
+        The scope is a tenant's, or an upstream for all tenants there: for that the servers look through all their keys,
+        a thousand at a time. Whether all of them have done it; if not, what they have is to be kept out otherwise.
         """
-        count = 0
-        pattern = self._prefix + upstream + b"/*}s"
-        for link in self.servers.links():
-            cursor = b"0"
-            while True:
-                cursor, found = await link.ask(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCAN)
-                for state in found:
-                    count += int(await link.ask(b"UNLINK", state))
-                if cursor == b"0":
-                    break
-        return count
+        slots = slots_of(names)
+        try:
+            if b"/" in scope:
+                await self._purge_state(self._state(scope), slots)
+                return True
+            links = self.servers.links()
+            for link in links:
+                async for state in self._states(link, scope):
+                    await self._purge_state(state, slots)
+        except ServerError as error:
+            self.counts["failed_changes"] += 1
+            log.warning("a purge has not reached the second level: %s", error)
+            return False
+        return len(links) == self.servers.primaries
+
+    async def _purge_state(self, state: bytes, slots: bytes) -> None:
+        if slots:
+            await self.servers.ask_script(CHANGE, (state,), slots)
+        else:
+            await self.servers.ask(state, b"UNLINK", state)
+
+    async def _states(self, link: Link, upstream: bytes) -> AsyncIterator[bytes]:
+        cursor = b"0"
+        while True:
+            pattern = self._prefix + upstream + b"/*}s"
+            cursor, found = await link.ask(b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCAN)
+            for state in found:
+                yield state
+            if cursor == b"0":
+                return
 
     # What it tells of itself
 

@@ -199,6 +199,40 @@ async def test_a_route_need_not_share(gateways: Gateways) -> None:
     assert gateways.levels[1].counts == {}
 
 
+@pytest.mark.parametrize(
+    ("target", "prefix", "gone"), [(b"/x", False, True), (b"/", True, True), (b"/y", False, False)]
+)
+@pytest.mark.parametrize("tenant", [None, EVERYONE])
+async def test_a_purge_reaches_what_is_shared(
+    gateways: Gateways, target: bytes, prefix: bool, gone: bool, tenant: bytes | None
+) -> None:
+    await gateways.fetch(gateways.first)
+    await cache_of(gateways.first).purge(target, prefix=prefix, tenant=tenant)
+    await gateways.look(gateways.second)
+    assert asks(gateways.second) == gone
+
+
+async def test_what_a_purge_cannot_reach_is_not_used_here(valkey: Valkey) -> None:
+    async with running(valkey) as level:
+        stage = Stage({"cache": {"visibility": "everyone"}})
+        try:
+            coherence_of(stage).second = level
+            await ask(stage)
+            await until(lambda: asks(stage))
+            await stage.connect_all()
+            await answer(stage)
+            await until(lambda: level.counts["stored"] == 1)
+            links = level.servers.links
+            level.servers.links = lambda: []  # type: ignore[method-assign]
+            await cache_of(stage).purge(b"/", prefix=True)
+            level.servers.links = links  # type: ignore[method-assign]
+            await ask(stage)
+            await until(lambda: asks(stage))
+            assert level.counts["unusable"] == 1
+        finally:
+            stage.close()
+
+
 async def test_a_server_that_stands_still_costs_its_patience_once(valkey: Valkey) -> None:
     async with running(valkey, timeout_s=0.05) as level:
         stage = Stage({"cache": {"visibility": "everyone"}})
