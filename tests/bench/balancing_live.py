@@ -19,7 +19,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.bench.harness import finish, free_port, run, served
+from deploy.local.ports import free_port
+from tests.bench.harness import finish, run, served
 from tests.bench.live_fleet.load import Load
 from tests.simulation.contestants import OURS
 from tests.simulation.simulator import simulate

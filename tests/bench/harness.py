@@ -7,7 +7,6 @@ median over the rounds of each round's ratio is what counts.
 import asyncio
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -179,13 +178,6 @@ def _cpu(process: psutil.Process) -> float:
     """User and system seconds of a process and its children."""
     family = [process, *process.children(recursive=True)]
     return float(sum(sum(member.cpu_times()[:2]) for member in family))
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

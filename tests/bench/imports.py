@@ -26,6 +26,7 @@ import asyncpg
 import httpx2
 import psutil
 
+from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresServer, temporary_server
 from shared.identity import IDENTITY_HEADER, Identity
 from shared.identity.signer import IdentitySigner
@@ -91,7 +92,7 @@ class _Bench:
         self._file = folder / "contacts.csv"
         self._finished = folder / "finished.csv"
         self._keys = Keys.make(folder)
-        self._port = harness.free_port()
+        self._port = free_port()
         self._signer = IdentitySigner(self._keys.private_pem)
         postgres.execute("CREATE DATABASE bench", database="postgres")
         self._database_cpu: dict[str, float] = {}

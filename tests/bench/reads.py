@@ -17,6 +17,7 @@ import asyncpg
 import httpx2
 import psutil
 
+from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresServer, temporary_server
 from deploy.local.postgres_binaries import find_binaries
 from shared.identity import IDENTITY_HEADER, Identity
@@ -62,7 +63,7 @@ class _Bench:
         self._tenant = uuid4()
         self._folder = Path(tempfile.mkdtemp())
         self._keys = Keys.make(self._folder)
-        self._ours, self._textbook = harness.free_port(), harness.free_port()
+        self._ours, self._textbook = free_port(), free_port()
         self._signer = IdentitySigner(self._keys.private_pem)
 
     async def run(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from deploy.local.ports import free_port
 from tests.bench import harness
 from tests.bench.gateway_peers.load import CASES, find_wrk, put_load
 from tests.bench.gateway_peers.processes import Cores, choose_cores, running
@@ -79,7 +80,7 @@ async def bench_collector_down(folder: Path, endpoint: str, rounds: int, seconds
         return {}
     with ExitStack() as stack:
         around = _surroundings(stack, folder, wrk)
-        nobody = f"http://127.0.0.1:{harness.free_port()}"
+        nobody = f"http://127.0.0.1:{free_port()}"
         up = stack.enter_context(_candidate(around, "collector up", seconds, endpoint, 1.0))
         down = stack.enter_context(_candidate(around, "collector down", seconds, nobody, 1.0))
         await harness.interleave([up, down], rounds)
@@ -94,7 +95,7 @@ async def bench_collector_down(folder: Path, endpoint: str, rounds: int, seconds
 
 
 def _surroundings(stack: ExitStack, folder: Path, wrk: str) -> Surroundings:
-    cores, port = choose_cores(), harness.free_port()
+    cores, port = choose_cores(), free_port()
     (folder / "keys.txt").write_text("\n".join(f"key-{number}" for number in range(_KEYS)))
     stack.enter_context(
         running(
@@ -111,7 +112,7 @@ def _surroundings(stack: ExitStack, folder: Path, wrk: str) -> Surroundings:
 def _candidate(
     around: Surroundings, form: str, seconds: int, endpoint: str | None, share: float
 ) -> Iterator[Candidate]:
-    port, log = harness.free_port(), around.folder / f"{form}.log"
+    port, log = free_port(), around.folder / f"{form}.log"
     environment = {"OTEL_TRACES_SAMPLER_ARG": str(share)}
     if endpoint is not None:
         environment["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = f"{endpoint}/v1/traces"

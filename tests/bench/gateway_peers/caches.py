@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from tests.bench import harness
+from deploy.local.ports import free_port
 from tests.bench.gateway_peers.processes import running, write_config
 from tests.bench.gateway_peers.starters import (
     Peer,
@@ -68,7 +68,7 @@ class _Varnish:
 
     @contextmanager
     def __call__(self, around: Surroundings) -> Iterator[Running]:
-        port, (first, second) = harness.free_port(), around.replicas
+        port, (first, second) = free_port(), around.replicas
         config = write_config("varnish.vcl", around.folder, first=first, second=second)
         command = [
             *(self.program, "-F", "-j", "none", "-T", "none", "-n", str(around.folder / "varnish")),

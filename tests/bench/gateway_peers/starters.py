@@ -14,8 +14,8 @@ import psutil
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from deploy.local.ports import free_port
 from services.gateway.auth.keys import new_key
-from tests.bench import harness
 from tests.bench.gateway_peers.processes import Cores, running, write_config
 from tests.bench.gateway_peers.upstream import find_nginx, nginx_command, owner
 
@@ -78,7 +78,7 @@ def ours(around: Surroundings) -> Iterator[Running]:
 @contextmanager
 def our_gateway(around: Surroundings, **of_each_route: object) -> Iterator[Running]:
     """The same with something more said of its routes."""
-    port, folder, log = harness.free_port(), around.folder, around.folder / "ours.log"
+    port, folder, log = free_port(), around.folder, around.folder / "ours.log"
     private = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -116,7 +116,7 @@ def _our_document(replicas: tuple[int, int], of_each_route: Mapping[str, object]
 @contextmanager
 def textbook(around: Surroundings) -> Iterator[Running]:
     """FastAPI and httpx as a tutorial would write it."""
-    port, log = harness.free_port(), around.folder / "textbook.log"
+    port, log = free_port(), around.folder / "textbook.log"
     environment = {
         "BENCH_PORT": str(port),
         "BENCH_REPLICAS": " ".join(f"http://127.0.0.1:{replica}" for replica in around.replicas),
@@ -148,7 +148,7 @@ class Peer:
 
     @contextmanager
     def __call__(self, around: Surroundings) -> Iterator[Running]:
-        port, (first, second) = harness.free_port(), around.replicas
+        port, (first, second) = free_port(), around.replicas
         log = around.folder / f"{self.name}.log"
         config = write_config(
             self.template,

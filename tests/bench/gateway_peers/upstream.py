@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench import harness
+from deploy.local.ports import free_port
 from tests.bench.gateway_peers.processes import running, write_config
 
 KIB = 1024
@@ -25,7 +25,7 @@ def upstream(
 
     `about` are header lines that each answer has besides, as nginx's `add_header` takes them.
     """
-    first, second = harness.free_port(), harness.free_port()
+    first, second = free_port(), free_port()
     documents = folder / "upstream"
     documents.mkdir()
     (documents / "document.json").write_text(_document(64 * KIB))

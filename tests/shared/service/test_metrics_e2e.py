@@ -18,6 +18,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from deploy.local.ports import free_port
 from shared.database.tables import new_id
 from shared.identity import IDENTITY_HEADER, Identity
 from shared.identity.signer import IdentitySigner
@@ -27,7 +28,7 @@ from shared.testing.otlp_metrics import ReceivedMetric, decode_metrics
 from shared.testing.services import Keys
 from tests.shared.telemetry.metrics.counting import counted, load, scrape
 from tests.shared.telemetry.metrics.recording import value
-from tests.shared.telemetry.test_process import await_listening, free_port
+from tests.shared.telemetry.test_process import await_listening
 
 ROOT = Path(__file__).parents[3]
 REQUESTS, CALLERS = 1_500, 8

@@ -17,10 +17,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from deploy.local.ports import free_port
 from deploy.local.postgres import PostgresServer
 from shared.telemetry.terms import ServiceTerms, read_terms
 from shared.testing.otlp import OtlpReceiver, ReceivedSpan
-from tests.shared.telemetry.test_process import await_listening, free_port
+from tests.shared.telemetry.test_process import await_listening
 
 ROOT = Path(__file__).parents[3]
 MS = 1_000_000

@@ -14,16 +14,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from deploy.local.ports import free_port
 from shared.testing.otlp import OtlpReceiver
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.process
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager
