@@ -52,4 +52,7 @@ def acknowledgement(number: int, gateway: str) -> bytes:
 def read_acknowledgement(message: bytes) -> tuple[int, str]:
     """The write's number and the gateway. Raises `ValueError`."""
     number, _, gateway = message.partition(b" ")
-    return int(number), gateway.decode("ascii")
+    try:
+        return int(number), gateway.decode("ascii")
+    except ValueError as error:
+        raise ValueError(f"not an acknowledgement: {message[:200]!r}") from error
