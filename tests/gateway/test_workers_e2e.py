@@ -93,6 +93,39 @@ async def test_killed_workers_and_reloads_under_load(tmp_path: Path) -> None:
         assert "not reloaded, everything stays as it was" in house.gateway.stop()
 
 
+async def test_a_reload_that_a_worker_does_not_live_to_see_changes_nothing(tmp_path: Path) -> None:
+    """Under load: what is answered names the worker, and all go on with what was in force."""
+    async with operated(tmp_path, TWO, replicas=3) as house:
+        _, second = await house.workers(2)
+        load = Load(house.gateway, again=True)
+        await load.answered(50)
+        rewrite(house, house.replicas, echo={"policy": "random"})
+        os.kill(second, signal.SIGSTOP)
+        reloading = asyncio.create_task(house.admin.post("reload"))
+        await load.answered(20)
+        os.kill(second, signal.SIGKILL)
+        answer = (await reloading).json()
+        assert (answer["status"], answer["code"]) == (503, "not_reloaded")
+        assert answer["workers"] == [{"worker": 2, "reason": "the worker has ended"}]
+        assert "worker 2" in answer["detail"]
+
+        await house.workers(2)
+        upstream = await house.upstream()
+        assert upstream["policy"] == "weighted_round_robin"
+        assert len(upstream["workers"]) == 2
+        await load.answered(50)
+        rewrite(house, house.replicas, echo={"policy": "random"}, workers=3)
+        answer = (await house.admin.post("reload")).json()
+        assert answer["applied"] == [1, 2, 3]
+        await house.workers(3)
+        assert (await house.upstream())["policy"] == "random"
+        await load.answered(50)
+        await load.stop()
+        assert set(load.statuses) == {200}
+        assert load.refused == 0
+        assert len(load.resets) <= 8  # none but the killed worker's
+
+
 async def test_sigterm_under_load_fails_nothing(tmp_path: Path) -> None:
     async with operated(tmp_path, TWO) as house:
         await house.workers(2)

@@ -12,10 +12,10 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from starlette.requests import Request
 
 from services.gateway.admin import caches, metrics, schemas, sums, traces
-from services.gateway.admin.errors import add_error_handlers, not_reloaded
+from services.gateway.admin.errors import add_error_handlers, not_ready, not_reloaded
 from services.gateway.admin.explain import Question
 from services.gateway.control.channel import ChannelError, RefusedError
-from services.gateway.control.fleet import StartError
+from services.gateway.control.fleet import NotReadyError
 from services.gateway.control.parent import Parent
 from services.gateway.control.steering import Order
 from services.gateway.documents.complaints import DocumentError
@@ -120,13 +120,16 @@ async def weigh(parent: Operated, name: str, address: str, body: schemas.Weight)
 
 @router.post("/reload", response_model=schemas.Reloaded)
 async def reload(parent: Operated) -> Any:
-    """Put the files' present content in force: document and keys, all or nothing, nothing under way notices."""
+    """Put the files' present content in force: document and keys, in all workers or in none; nothing under way notices.
+
+    503 names the workers that were not ready for it, and why.
+    """
     try:
         return await parent.reload()
     except DocumentError as error:
         raise not_reloaded(error) from error
-    except StartError as error:
-        raise unavailable(f"Reloaded, but a further worker does not start: {error}") from error
+    except NotReadyError as error:
+        raise not_ready(error) from error
 
 
 @router.get("/ledger", response_model=schemas.Ledger)

@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.control.fleet import NotReadyError
 from services.gateway.documents.complaints import Complaint, DocumentError
 from services.gateway.request_ids import RandomHex, RequestIds, accepted
 from shared.problems import FieldError, Problem, invalid_fields, problem_response_parts
@@ -53,6 +54,13 @@ def not_reloaded(error: DocumentError) -> Problem:
     return Problem(
         422, "not_reloaded", "Not reloaded", str(error), extra={"errors": errors} if errors else {}
     )
+
+
+def not_ready(error: NotReadyError) -> Problem:
+    """503 with the workers that were not ready, and why; what is in force has not changed."""
+    detail = f"Everything stays as it was: {error}."
+    reasons = [{"worker": number, "reason": reason} for number, reason in error.reasons.items()]
+    return Problem(503, "not_reloaded", "Not reloaded", detail, extra={"workers": reasons})
 
 
 def _mistake(complaint: Complaint) -> dict[str, object]:

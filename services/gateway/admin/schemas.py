@@ -24,6 +24,10 @@ class Problem(Answer):
     instance: str
     request_id: str
     errors: list[dict[str, Any]] = []
+    workers: list[dict[str, Any]] = Field(
+        default=[],
+        description="Those because of which nothing was reloaded: `worker`, its number, and `reason`.",
+    )
 
 
 class Route(Answer):
@@ -157,7 +161,7 @@ class Worker(Answer):
 
 
 class Reloaded(Answer):
-    """What is in force now. `applied`: the workers that have it; one that had not is being replaced."""
+    """What is in force now. `applied`: the workers that went over to it; another one begins with it."""
 
     routes: int
     upstreams: int

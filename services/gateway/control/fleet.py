@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter_ns
 from typing import Any
@@ -22,7 +22,7 @@ log = logging.getLogger("kontor.gateway.fleet")
 
 # Reading a document of a megabyte takes a second, and a busy machine more.
 START_PATIENCE_S = 60.0
-APPLY_PATIENCE_S = 30.0
+RELOAD_PATIENCE_S = 30.0
 # What a worker may take beyond its time to drain before it is killed: it sends its last spans.
 _END_PATIENCE_S = 4.0
 
@@ -31,6 +31,17 @@ Orders = Callable[[int], dict[str, Any]]
 
 class StartError(Exception):
     """A worker does not come up; the message is for people."""
+
+
+class NotReadyError(Exception):
+    """Workers are not ready for another configuration, which therefore is in force nowhere.
+
+    `reasons` are for people, by the workers' numbers.
+    """
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__("; ".join(f"worker {number}: {reason}" for number, reason in reasons.items()))
+        self.reasons = reasons
 
 
 class Worker:
@@ -76,6 +87,11 @@ class Worker:
         """Whether its process knows what to begin with; until then it will be what is in force by then."""
         return self._told
 
+    @property
+    def life(self) -> Asking:
+        """The process of the day: each has a channel of its own."""
+        return self._asking
+
     async def start(self, spawned: Spawned | None = None) -> Any:
         """Start it for the first time, with a process that was spawned already or a new one; what it answers.
 
@@ -83,11 +99,43 @@ class Worker:
         """
         try:
             answer = await self._begin(spawned or spawn_worker())
+            await self._listen()
         except (RefusedError, ChannelError) as error:
             await self.kill()
             raise StartError(str(error)) from error
         self._task = asyncio.create_task(self._keep())
         return answer
+
+    async def start_with(self, configuration: dict[str, Any]) -> None:
+        """Start it for the first time with what is not in force yet; it does not serve until `commit`.
+
+        Raises `RefusedError` or `ChannelError`.
+        """
+        await self._begin(spawn_worker(), configuration)
+
+    async def prepare(self, configuration: dict[str, Any]) -> None:
+        """Have it get ready for another configuration. Raises as `ask`."""
+        await self.ask("prepare", patience_s=RELOAD_PATIENCE_S, configuration=configuration)
+
+    async def commit(self, life: Asking) -> bool:
+        """Have a process that is ready put the other configuration in force, or begin to serve with it. Whether it has.
+
+        If it has not, it is replaced: its successor begins with what is in force.
+        """
+        try:
+            if self._task is None:
+                await self._listen()
+            else:
+                await life.ask("commit", patience_s=RELOAD_PATIENCE_S)
+        except (ChannelError, RefusedError) as error:
+            log.warning("worker %d cannot be told the new configuration: %s", self.number, error)
+            if life is self._asking:
+                await self.kill()
+            return False
+        finally:
+            if self._task is None:
+                self._task = asyncio.create_task(self._keep())
+        return True
 
     async def ask(self, question: str, /, **details: Any) -> Any:
         """Its answer. Raises `RefusedError`, or `ChannelError` while it does not run."""
@@ -136,19 +184,23 @@ class Worker:
         await asyncio.to_thread(process.wait)
         self._asking.close()
 
-    async def _begin(self, spawned: Spawned) -> Any:
+    async def _begin(self, spawned: Spawned, configuration: dict[str, Any] | None = None) -> Any:
+        """Have a process ready to serve, with what is in force unless told otherwise."""
         self._process = spawned.process
         self._asking = asking = Asking()
         self.started_at = asyncio.get_running_loop().time()
         socket.send_fds(spawned.control, [b"\n"], [self._listener.fileno(), *self._memory.descriptors])
         await asking.open(spawned.control)
         self._told = True
-        answer = await asking.ask(
-            "start", patience_s=START_PATIENCE_S, row=self._row, **self._orders(self.number)
-        )
+        orders = self._orders(self.number)
+        if configuration is not None:
+            orders["configuration"] = configuration
+        return await asking.ask("start", patience_s=START_PATIENCE_S, row=self._row, **orders)
+
+    async def _listen(self) -> None:
+        await self._asking.ask("listen", patience_s=START_PATIENCE_S)
         self._ready = True
-        self._figures.began(asking, perf_counter_ns())
-        return answer
+        self._figures.began(self._asking, perf_counter_ns())
 
     async def _keep(self) -> None:
         """Start it again whenever it dies, until it is told to stop."""
@@ -171,11 +223,23 @@ class Worker:
             self.restarts += 1
             try:
                 await self._begin(spawn_worker())
+                await self._listen()
             except (RefusedError, ChannelError, OSError) as error:
                 # The sentence says all; a traceback would only bury it.
                 log.error("worker %d does not start: %s", self.number, error)  # noqa: TRY400 - see above
                 self._asking.close()
                 self._asking.closed.set()
+
+
+def _reasons(workers: Sequence[Worker], answers: Sequence[object]) -> dict[int, str]:
+    """Why workers did not do what they were asked, by their numbers. Raises what is a mistake of ours."""
+    found: dict[int, str] = {}
+    for worker, answer in zip(workers, answers, strict=True):
+        if isinstance(answer, RefusedError | ChannelError | OSError):
+            found[worker.number] = str(answer)
+        elif isinstance(answer, BaseException):
+            raise answer
+    return found
 
 
 def _ending(process: subprocess.Popen[bytes] | None) -> str:
@@ -210,17 +274,9 @@ class Fleet:
         self._workers.append(worker)
         return await worker.start(spawned)
 
-    async def resize(self, count: int, drain_s: float) -> None:
-        """Have so many workers; those that are too many drain, which is not waited for. Raises `StartError`."""
-        while len(self._workers) > count:
-            leaving = asyncio.create_task(self._workers.pop().stop(drain_s))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
-        # All sockets before any worker: the address stays ours whoever dies first.
-        new = [
-            Worker(number, another(self._first_listener), self._orders, self._figures, self._memory)
-            for number in range(len(self._workers) + 1, count + 1)
-        ]
+    async def grow(self, count: int, drain_s: float) -> None:
+        """Have so many workers, which are not fewer than there are. Raises `StartError`, and then there are no more."""
+        new = self._further(count)
         self._workers += new
         started = await asyncio.gather(*(worker.start() for worker in new), return_exceptions=True)
         failures = [one for one in started if isinstance(one, BaseException)]
@@ -228,6 +284,20 @@ class Fleet:
             del self._workers[-len(new) :]
             await asyncio.gather(*(worker.stop(drain_s) for worker in new))
             raise failures[0]
+
+    def _further(self, count: int) -> list[Worker]:
+        # All sockets before any worker: the address stays ours whoever dies first.
+        return [
+            Worker(number, another(self._first_listener), self._orders, self._figures, self._memory)
+            for number in range(len(self._workers) + 1, count + 1)
+        ]
+
+    def _shrink(self, count: int, drain_s: float) -> None:
+        """Let those drain that are too many; it is not waited for."""
+        while len(self._workers) > count:
+            leaving = asyncio.create_task(self._workers.pop().stop(drain_s))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     async def ask(self, question: str, /, **details: Any) -> dict[int, Any]:
         """The answers of all workers that run, by their numbers; who dies over the question is left out.
@@ -260,27 +330,80 @@ class Fleet:
                 raise failure
         return self._figures.families(perf_counter_ns())
 
-    async def apply(self, configuration: dict[str, Any]) -> tuple[int, ...]:
-        """Tell all workers; the numbers of those that have it in force now.
+    async def reload(
+        self, configuration: dict[str, Any], count: int, drain_s: float, decide: Callable[[], None]
+    ) -> tuple[int, ...]:
+        """Have `count` workers with another configuration, or leave everything as it is.
 
-        A worker that does not is replaced: its successor begins with what is in force.
+        First every worker gets ready, also those that are to be added; nothing changes by that. If all are, `decide`
+        is called, and from then on it is what workers begin with; then each is told to go over to it. The numbers of
+        those that have: another one has ended meanwhile, or does not answer and is replaced.
+
+        Raises `NotReadyError` when one is not ready, or ends before all are. Only one such call at a time.
         """
-        return tuple(
-            number
-            for number in await asyncio.gather(*(self._apply(one, configuration) for one in self.workers))
-            if number is not None
-        )
-
-    async def _apply(self, worker: Worker, configuration: dict[str, Any]) -> int | None:
-        if not worker.told:
-            return worker.number
+        new = self._further(count)
+        lives: dict[Asking, Worker] = {}
         try:
-            await worker.ask("apply", patience_s=APPLY_PATIENCE_S, configuration=configuration)
-        except (ChannelError, RefusedError) as error:
-            log.warning("worker %d cannot be told the new configuration: %s", worker.number, error)
-            await worker.kill()
-            return None
-        return worker.number
+            await self._get_ready(new, configuration, lives)
+            decide()
+        except BaseException:
+            await self._leave_as_it_was(new, lives)
+            raise
+        self._workers += new
+        done = await asyncio.gather(*(worker.commit(life) for life, worker in lives.items()))
+        self._shrink(count, drain_s)
+        gone_over = (one.number for one, went in zip(lives.values(), done, strict=True) if went)
+        return tuple(sorted(number for number in gone_over if number <= count))
+
+    async def _get_ready(
+        self, new: Sequence[Worker], configuration: dict[str, Any], lives: dict[Asking, Worker]
+    ) -> None:
+        """Which processes are ready comes to `lives`. Raises `NotReadyError` unless all are when this returns."""
+        reasons = await self._start_with(new, configuration, lives) or await self._prepare(
+            configuration, lives
+        )
+        # From here to the decision nothing is waited for: what is true now is true then.
+        ended = {
+            worker.number: "the worker has ended" for life, worker in lives.items() if life.closed.is_set()
+        }
+        reasons = ended | reasons
+        if reasons:
+            raise NotReadyError(dict(sorted(reasons.items())))
+
+    async def _start_with(
+        self, new: Sequence[Worker], configuration: dict[str, Any], lives: dict[Asking, Worker]
+    ) -> dict[int, str]:
+        """Why some of the workers that are to be added do not start."""
+        started = await asyncio.gather(
+            *(worker.start_with(configuration) for worker in new), return_exceptions=True
+        )
+        lives |= {worker.life: worker for worker in new}
+        return _reasons(new, started)
+
+    async def _prepare(self, configuration: dict[str, Any], lives: dict[Asking, Worker]) -> dict[int, str]:
+        """Why some workers are not ready.
+
+        A worker whose process has not been told yet what to begin with is not asked; if it is told while the others
+        get ready, that is what was in force before, and it is asked, too.
+        """
+        while True:
+            asked = [one for one in self._workers if one.told and one.life not in lives]
+            if not asked:
+                return {}
+            lives |= {worker.life: worker for worker in asked}
+            answers = await asyncio.gather(
+                *(worker.prepare(configuration) for worker in asked), return_exceptions=True
+            )
+            reasons = _reasons(asked, answers)
+            if reasons:
+                return reasons
+
+    async def _leave_as_it_was(self, new: Sequence[Worker], lives: Mapping[Asking, Worker]) -> None:
+        await asyncio.gather(
+            *(life.ask("discard") for life, worker in lives.items() if worker not in new),
+            *(worker.stop(0.0) for worker in new),
+            return_exceptions=True,  # who has ended meanwhile has nothing to forget
+        )
 
     async def stop(self, drain_s: float) -> None:
         """Drain all, and wait for their ends."""

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from services.gateway.control.configuration import Configuration, understand
-from services.gateway.control.fleet import Fleet, StartError
+from services.gateway.control.fleet import Fleet, NotReadyError, StartError
 from services.gateway.control.spawning import Spawned
 from services.gateway.control.steering import Order, Steering
 from services.gateway.server import listen
@@ -80,7 +80,7 @@ class Parent:
     async def _start(self, spawned: Spawned) -> None:
         answer = await self.fleet.start(spawned)
         _configure_logging(self._settings)
-        await self.fleet.resize(_count(answer["workers"]), self._settings.drain_s)
+        await self.fleet.grow(_count(answer["workers"]), self._settings.drain_s)
         if self._admin is not None:
             # Half a second of imports that nobody has to wait for who wants an answer from a service.
             serve_admin = await asyncio.to_thread(_import_admin)
@@ -110,17 +110,18 @@ class Parent:
     async def reload(self) -> dict[str, Any]:
         """Read the files again, put them in force in every worker, and tell which have them.
 
-        All or nothing: raises `DocumentError` with every mistake, and then everything is as it was.
+        All or nothing: raises `DocumentError` with every mistake, or `NotReadyError` with the workers that are not
+        ready for it, and then everything is as it was.
         """
         async with self._reloading:
             configuration = await asyncio.to_thread(Configuration.read, self._settings)
             snapshot, keys = await asyncio.to_thread(understand, configuration)
-            self._configuration = configuration
-            applied = await self.fleet.apply(configuration.as_json())
-            count = _count(snapshot.workers)
-            before = len(self.fleet.workers)
-            if count != before:
-                await self.fleet.resize(count, self._settings.drain_s)
+            count, before = _count(snapshot.workers), len(self.fleet.workers)
+
+            def decide() -> None:
+                self._configuration = configuration
+
+            applied = await self.fleet.reload(configuration.as_json(), count, self._settings.drain_s, decide)
             log.info(
                 "reloaded: %d routes, %d upstreams and %d keys in force in %d workers",
                 len(snapshot.routes),
@@ -146,8 +147,8 @@ class Parent:
             # The sentences say all; a traceback would only bury them.
             for line in str(error).splitlines():
                 log.error("not reloaded, everything stays as it was: %s", line)  # noqa: TRY400 - see above
-        except StartError as error:
-            log.error("reloaded, but a further worker does not start: %s", error)  # noqa: TRY400 - as above
+        except NotReadyError as error:
+            log.error("not reloaded, everything stays as it was: %s", error)  # noqa: TRY400 - as above
 
     async def knows(self, upstream: str, address: str) -> bool:
         """Whether any worker has this replica."""
