@@ -69,6 +69,59 @@ class Second(Answer):
     workers: dict[str, int] = Field(description="How many servers each worker is connected to.")
 
 
+class Proofs(Answer):
+    """Of one upstream: how often the gateway asked what was committed there that it had not been told."""
+
+    asked: int
+    failures: int = Field(description="Questions without an answer.")
+    resets: int = Field(description="How often everything had to be taken for changed.")
+
+
+class Speaker(Answer):
+    """What one worker does for the gateway. Without a `shared_cache` there is no registry, and null in its fields."""
+
+    registered: bool | None = Field(description="Others certainly wait for this gateway.")
+    settled: bool | None = Field(description="The registry can be relied on; else all writes wait.")
+    others: int | None = Field(description="Other gateways in the registry.")
+    entries: int = Field(
+        description="How often this gateway was entered, or could not be certain that it was."
+    )
+    heard: int = Field(description="Writes through other gateways.")
+    lapses: int = Field(
+        description="Times in which nothing stored could be used, of each upstream, by now over."
+    )
+    failed_renewals: int
+    proofs: dict[str, Proofs]
+
+
+class PeerWrites(Answer):
+    """Writes whose callers had to wait until other gateways knew.
+
+    `counts` by how that ended: `acknowledged` by all; else it took as long as stored answers may be used without a
+    proof: `silent` (somebody did not acknowledge), `unsettled` (nobody knew who all are), `unreachable` (nor ask).
+    """
+
+    under_way: int
+    waited_s: float
+    counts: dict[str, int]
+
+
+class PeerUpstream(Answer):
+    """One that tells of its changes."""
+
+    usable: bool = Field(description="What is stored of it may be used, as far as other gateways go.")
+    refused: int = Field(description="Stored answers that were not used for that.")
+
+
+class Peers(Answer):
+    """Other gateways before the same services, of all workers together."""
+
+    gateway: str | None = Field(description="This one's name in the registry; of each start, another one.")
+    speaker: Speaker | None = Field(description="Null while the workers are about to elect one.")
+    writes: PeerWrites
+    upstreams: dict[str, PeerUpstream]
+
+
 class Comparison(Answer):
     """What each policy would have scored on a sample of these very requests. `favourite`: what `adaptive` goes by."""
 

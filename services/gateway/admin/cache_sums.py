@@ -57,6 +57,33 @@ def second(states: Mapping[int, State]) -> dict[str, Any]:
     }
 
 
+def peers(states: Mapping[int, State]) -> dict[str, Any]:
+    """What all workers know of other gateways, or `KeyError` when there are none."""
+    every = [state["peers"] for state in states.values() if state["peers"] is not None]
+    if not every:
+        raise KeyError("peers")
+    names = sorted({name for one in every for name in one["upstreams"]})
+    upstreams = {
+        name: [one["upstreams"][name] for one in every if name in one["upstreams"]] for name in names
+    }
+    return {
+        "gateway": next((one["gateway"] for one in every if one["gateway"]), None),
+        "speaker": next((one["speaker"] for one in every if one["speaker"] is not None), None),
+        "writes": {
+            "under_way": sum(one["writes"]["under_way"] for one in every),
+            "waited_s": sum(one["writes"]["waited_s"] for one in every),
+            "counts": total(one["writes"]["counts"] for one in every),
+        },
+        "upstreams": {
+            name: {
+                "usable": all(one["usable"] for one in told),
+                "refused": sum(one["refused"] for one in told),
+            }
+            for name, told in upstreams.items()
+        },
+    }
+
+
 def hit_ratio(requests: Mapping[str, int]) -> float | None:
     """The share that no replica was asked for."""
     count = sum(requests.values())

@@ -38,6 +38,15 @@ async def second(parent: Operated) -> Any:
         raise not_found("There is no second level: the document has no shared_cache.") from None
 
 
+@router.get("/peers", response_model=schemas.Peers)
+async def peers(parent: Operated) -> Any:
+    """Other gateways: whether they can rely on this one, what writes wait for, and what could not be used."""
+    try:
+        return sums.peers(await _ask(parent, "state"))
+    except KeyError:
+        raise not_found("This gateway is alone: the document has no peers.") from None
+
+
 @router.post("/purge", response_model=schemas.Purged)
 async def purge(parent: Operated, order: schemas.PurgeOrder) -> Any:
     """Drop what is stored, in all workers: by tag, of an address, of all that begin alike, or all of a route."""

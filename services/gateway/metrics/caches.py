@@ -8,6 +8,11 @@ from services.gateway.metrics.definitions import (
     CACHE_ENTRIES,
     CACHE_EVICTIONS,
     CACHE_INVALIDATIONS,
+    CACHE_PEERS_LAPSES,
+    CACHE_PEERS_OTHERS,
+    CACHE_PEERS_REFUSED,
+    CACHE_PEERS_WAIT,
+    CACHE_PEERS_WRITES,
     CACHE_REQUESTS,
     CACHE_SECOND_FAILURES,
     CACHE_SECOND_OPERATIONS,
@@ -33,6 +38,28 @@ def second_families(second: Mapping[str, Any] | None) -> list[Family]:
         Family(CACHE_SECOND_FAILURES, [Number((kind,), count) for kind, count in second["failures"].items()]),
         Family(CACHE_SECOND_SERVERS, [Number((), len(second["servers"]))]),
     ]
+
+
+def peers_families(peers: Mapping[str, Any] | None) -> list[Family]:
+    """Of other gateways, as this worker describes what it has to do with them; none where there are none."""
+    if peers is None:
+        return []
+    writes, speaker = peers["writes"], peers["speaker"]
+    families = [
+        Family(
+            CACHE_PEERS_WRITES, [Number((outcome,), count) for outcome, count in writes["counts"].items()]
+        ),
+        Family(CACHE_PEERS_WAIT, [Number((), writes["waited_s"])]),
+        Family(
+            CACHE_PEERS_REFUSED,
+            [Number((name,), upstream["refused"]) for name, upstream in peers["upstreams"].items()],
+        ),
+    ]
+    if speaker is not None:
+        families.append(Family(CACHE_PEERS_LAPSES, [Number((), speaker["lapses"])]))
+        if speaker["others"] is not None:
+            families.append(Family(CACHE_PEERS_OTHERS, [Number((), speaker["others"])]))
+    return families
 
 
 def _families(cache: Mapping[str, Any]) -> list[Family]:

@@ -119,6 +119,42 @@ CACHE_SECOND_SERVERS: Final = Metric(
     (),
     Across.MIN,
 )
+CACHE_PEERS_WRITES: Final = Metric(
+    "crm.gateway.cache.peers.writes",
+    Kind.COUNTER,
+    "{request}",
+    "Writes whose callers waited until other gateways knew, by how that ended.",
+    ("outcome",),
+)
+CACHE_PEERS_WAIT: Final = Metric(
+    "crm.gateway.cache.peers.wait.time",
+    Kind.COUNTER,
+    "s",
+    "The time that callers waited for other gateways.",
+    (),
+)
+CACHE_PEERS_REFUSED: Final = Metric(
+    "crm.gateway.cache.peers.refused",
+    Kind.COUNTER,
+    "{request}",
+    "Stored answers that were not used, as another gateway might have passed on a write that is not known here.",
+    ("crm.upstream.name",),
+)
+CACHE_PEERS_LAPSES: Final = Metric(
+    "crm.gateway.cache.peers.lapses",
+    Kind.COUNTER,
+    "{lapse}",
+    "Times in which nothing that is stored of an upstream could be used for that, by now over.",
+    (),
+)
+CACHE_PEERS_OTHERS: Final = Metric(
+    "crm.gateway.cache.peers.others",
+    Kind.GAUGE,
+    "{gateway}",
+    "Other gateways in the registry.",
+    (),
+    Across.MAX,
+)
 
 GATEWAY_METRICS: Final = (
     ATTEMPT_DURATION,
@@ -137,6 +173,11 @@ GATEWAY_METRICS: Final = (
     CACHE_SECOND_OPERATIONS,
     CACHE_SECOND_FAILURES,
     CACHE_SECOND_SERVERS,
+    CACHE_PEERS_WRITES,
+    CACHE_PEERS_WAIT,
+    CACHE_PEERS_REFUSED,
+    CACHE_PEERS_LAPSES,
+    CACHE_PEERS_OTHERS,
 )
 CATALOGUE: Final = {metric.name: metric for metric in (*SHARED_METRICS, *GATEWAY_METRICS)}
 """Everything that a worker tells its parent."""

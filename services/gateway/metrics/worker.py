@@ -6,7 +6,7 @@ from time import perf_counter_ns
 from typing import Any, Final
 
 from services.gateway.metrics.attempts import AttemptMetrics, AttemptObservation
-from services.gateway.metrics.caches import cache_families, second_families
+from services.gateway.metrics.caches import cache_families, peers_families, second_families
 from services.gateway.metrics.upstreams import upstream_families
 from shared.telemetry.metrics.export import MetricsExport
 from shared.telemetry.metrics.families import Family
@@ -76,6 +76,7 @@ class GatewayMetrics:
             *upstream_families(described["upstreams"]),
             *cache_families(described["caches"].values()),
             *second_families(described["second"]),
+            *peers_families(described["peers"]),
         ]
 
     @asynccontextmanager

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.gateway.admin import cache_sums as sums
-from services.gateway.admin.cache_schemas import Cache, Policies, PurgeOrder, Second, Used
+from services.gateway.admin.cache_schemas import Cache, Peers, Policies, PurgeOrder, Second, Used
 from services.gateway.caching.cache import RouteCache
 from services.gateway.caching.coherence import Coherence
 from services.gateway.caching.rule import CacheRule
@@ -57,6 +57,29 @@ def test_the_second_level_of_all_workers_is_one() -> None:
     assert (told.servers, told.primaries, told.workers) == ([], 1, {"1": 0, "2": 0})
     with pytest.raises(KeyError):
         sums.second({3: {"second": None}})
+
+
+def test_what_all_workers_know_of_other_gateways_is_one() -> None:
+    told = {
+        "gateway": "a",
+        "speaks": False,
+        "speaker": None,
+        "writes": {"under_way": 1, "waited_s": 0.5, "counts": {"acknowledged": 2}},
+        "upstreams": {"web": {"usable": True, "refused": 3}},
+    }
+    speaker = {
+        **{"registered": True, "settled": True, "others": 1, "entries": 1, "heard": 5, "lapses": 0},
+        **{"failed_renewals": 0, "proofs": {"web": {"asked": 9, "failures": 1, "resets": 1}}},
+    }
+    upstreams = {"web": {"usable": False, "refused": 1}}
+    states = {1: {"peers": told}, 2: {"peers": {**told, "speaker": speaker, "upstreams": upstreams}}}
+    answer = Peers.model_validate(sums.peers({**states, 3: {"peers": None}}))
+    assert (answer.gateway, answer.writes.counts, answer.writes.waited_s) == ("a", {"acknowledged": 4}, 1.0)
+    assert answer.speaker is not None
+    assert answer.speaker.proofs["web"].asked == 9
+    assert (answer.upstreams["web"].usable, answer.upstreams["web"].refused) == (False, 4)
+    with pytest.raises(KeyError):
+        sums.peers({3: {"peers": None}})
 
 
 def test_one_worker_that_does_not_know_of_changes_is_told() -> None:

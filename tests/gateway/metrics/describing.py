@@ -51,4 +51,5 @@ class Described:
             "upstreams": {"web": self.upstream.describe(NOW)},
             "caches": {name: {**cache.describe(NOW), "prefix": "/"} for name, cache in self.caches.items()},
             "second": None,
+            "peers": None,
         }

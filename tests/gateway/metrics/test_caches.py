@@ -1,7 +1,7 @@
 from services.gateway.caching.second.level import SecondLevel
 from services.gateway.caching.second.rule import SecondLevelRule, ServersRule
 from services.gateway.caching.telling import HIT, MISS, OUTCOMES
-from services.gateway.metrics.caches import cache_families, second_families
+from services.gateway.metrics.caches import cache_families, peers_families, second_families
 from shared.telemetry.metrics.families import merged
 from tests.gateway.metrics.describing import NOW, Described
 from tests.shared.telemetry.metrics.recording import Samples, scraped, value
@@ -51,5 +51,19 @@ def test_what_the_second_level_does_and_fails_to_do() -> None:
     assert value(samples, "crm_gateway_cache_second_servers") == 0
 
 
+def test_what_other_gateways_cost() -> None:
+    peers = {
+        "writes": {"under_way": 1, "waited_s": 1.5, "counts": {"acknowledged": 3, "silent": 1}},
+        "upstreams": {"customers": {"usable": True, "refused": 2}},
+        "speaker": {"lapses": 4, "others": 5},
+    }
+    samples = scraped(peers_families(peers))
+    name = "crm_gateway_cache_peers"
+    assert value(samples, f"{name}_writes_total", outcome="silent") == 1
+    assert value(samples, f"{name}_wait_time_seconds_total") == 1.5
+    assert value(samples, f"{name}_refused_total", crm_upstream_name="customers") == 2
+    assert (value(samples, f"{name}_lapses_total"), value(samples, f"{name}_others")) == (4, 5)
+
+
 def test_there_need_not_be_any() -> None:
-    assert cache_families([]) == second_families(None) == []
+    assert cache_families([]) == second_families(None) == peers_families(None) == []

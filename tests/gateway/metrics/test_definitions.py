@@ -21,6 +21,11 @@ SCHEMA = {
     "crm_gateway_cache_second_operations": "outcome",
     "crm_gateway_cache_second_failures": "error.type",
     "crm_gateway_cache_second_servers": "",
+    "crm_gateway_cache_peers_writes": "outcome",
+    "crm_gateway_cache_peers_wait_time_seconds": "",
+    "crm_gateway_cache_peers_refused": "crm.upstream.name",
+    "crm_gateway_cache_peers_lapses": "",
+    "crm_gateway_cache_peers_others": "",
 }
 
 
