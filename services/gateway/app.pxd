@@ -9,6 +9,8 @@ from services.gateway.request_ids cimport RandomHex, RequestIds
 from services.gateway.resilience.upstream cimport Upstream
 from services.gateway.routing.destination cimport Destination
 from services.gateway.routing.policy cimport RouteTable
+from services.gateway.timing.keeping cimport Keeping
+from services.gateway.timing.recorder cimport Recorder
 
 
 @cython.final
@@ -18,13 +20,13 @@ cdef class Gateway:
     cdef public object _telemetry
     cdef public object _registry
     cdef public bint _exports
-    cdef public object _keeping
+    cdef public Keeping _keeping
     cdef public object metrics
     cdef public RandomHex random
     cdef public object traces
     cdef public RequestIds _ids
     cdef public object _prober
-    cdef public object _recorder
+    cdef public Recorder _recorder
     cdef public set _clients
     cdef public object _deserted
     cdef public dict _identities

@@ -8,6 +8,9 @@ from services.gateway.attempts cimport Attempts
 from services.gateway.forwarding.answer_head cimport AnswerHead
 from services.gateway.forwarding.connection cimport UpstreamConnection
 from services.gateway.protocol.client cimport ClientConnection
+from services.gateway.timing.rtt cimport MinRtt
+from services.gateway.timing.server_timing cimport server_timing
+from services.gateway.timing.terms cimport terms_of
 
 
 @cython.final
@@ -34,7 +37,7 @@ cdef class Exchange(Attempts):
     cpdef object others_know(self)
     @cython.locals(via=bytes)
     cdef bytes _answer(self, AnswerHead head, bytes timing, bytes more, bytes body=*)
-    @cython.locals(last_byte_ns="long long")
+    @cython.locals(last_byte_ns="long long", said=bytes, service=tuple, rtt=MinRtt, rtt_ns="long long")
     cdef bytes _measure(self, UpstreamConnection connection, AnswerHead head, long long now_ns)
     @cython.locals(now_ns="long long", timing=bytes, more=bytes)
     cpdef object began(self, UpstreamConnection connection, AnswerHead head)

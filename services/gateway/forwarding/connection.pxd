@@ -6,6 +6,7 @@ cdef class UpstreamConnection
 from services.gateway.forwarding.answer_head cimport AnswerHead
 from services.gateway.forwarding.pool cimport Pool
 from services.gateway.protocol.framing cimport ChunkedReader
+from services.gateway.timing.rtt cimport MinRtt
 
 
 cdef int _IDLE, _HEAD, _COUNTED, _CHUNKS, _UNTIL_CLOSE, _TUNNEL, _CLOSED
@@ -28,7 +29,7 @@ cdef class UpstreamConnection:
     cdef public long long idle_since_ns
     cdef public str kind
     cdef public long long last_byte_ns
-    cdef public object min_rtt
+    cdef public MinRtt min_rtt
     cdef public Pool pool
     cdef public object receiver
     cdef public bint request_complete

@@ -21,6 +21,7 @@ cdef class RequestFields:
 cdef class RequestHead:
     cdef public bytes method
     cdef public bytes target
+    cdef public bytes path
     cdef public bint http10
     cdef public RequestFields fields
 

@@ -24,7 +24,7 @@ RECENT: Final = "recent"
 
 _RANDOM_DIGITS: Final = 16
 _MOST_ROUTES: Final = 1_000
-_NEVER_NS: Final = 1 << 63
+_NEVER_NS: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,10 @@ class Keeping:
         `route` is the route's name, or what stands for it where none was found; `before` is what `before` said of the
         request. Of several reasons the first counts: asked, error, slow, sampled.
         """
-        slow = (self._slow.get(route) or self._learn(route, now_ns)).judge(total_ns, now_ns)
+        known = self._slow.get(route)
+        if known is None:
+            known = self._learn(route, now_ns)
+        slow = known.judge(total_ns, now_ns)
         if before == ASKED:
             return ASKED
         if failed:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 _FIRST_INTERVAL_NS: Final = 10_000_000
 _LONGEST_INTERVAL_NS: Final = 10_000_000_000
-_NEVER: Final = 1 << 63
+_NEVER: Final = (1 << 63) - 1
 _NO_SAMPLE: Final = 0xFFFF_FFFF
 
 
