@@ -334,7 +334,7 @@ class Gateway:
 
     def _pass_through(self, exchange: Exchange) -> bool:
         """Whether it is to be sent to a replica now. Raises the `Problem` it is refused with."""
-        path = exchange.head.target.partition(b"?")[0]
+        path = exchange.head.path
         if path in self._pages:
             self._own_page(exchange, path)
             return False

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import compress
 from time import time_ns
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from shared.logs.context import request_id_var
 from shared.telemetry.request import current_request
@@ -24,24 +24,34 @@ ACCESS_LOGGER = "kontor.access"
 _TERMS_NS = ', "processing_ns": %d, "network_ns": %d, "system_ns": %d'
 _COMPONENTS = ServiceTerms._fields
 _quoted = json.encoder.encode_basestring_ascii
+_TEXT = f"%s INFO    {ACCESS_LOGGER} %s %s %s %.3f ms%s%s%s%s%s"
 _TERMS = " processing=%.3f network=%.3f system=%.3f"
 
 
-class AccessLine(NamedTuple):
-    """What the access log says of one request; `status` is None when the client got no answer.
+AccessLine: TypeAlias = tuple[
+    str,
+    str,
+    int | None,
+    int,
+    str | None,
+    str | None,
+    tuple[int, int, int] | None,
+    ServiceTerms | None,
+    int,
+    str | None,
+    str | None,
+    str | None,
+]
+"""What the access log says of one request, in a flat tuple: of a class of its own it would take as long to make as to
+write.
 
-    `latency` are processing, network and system, which add up to the duration, `components` what they are made of, as
-    far as a service knows; all in ns.
-    """
-
-    method: str
-    path: str
-    status: int | None
-    duration_ns: int
-    route: str | None = None
-    error: str | None = None
-    latency: tuple[int, int, int] | None = None
-    components: ServiceTerms | None = None
+method, path, status     the path without its query; status None when the client got no answer
+duration_ns              from its first bytes to its last
+route, error             as far as known
+latency                  processing, network and system, which add up to the duration, in ns
+components               what they are made of, as far as a service knows, in ns
+at_ms … span_id          its `Origin`
+"""
 
 
 class Origin(NamedTuple):
@@ -65,7 +75,7 @@ class LineFormatter(Protocol):
     def format(self, record: logging.LogRecord) -> str:
         """A record, as for any handler."""
 
-    def access(self, line: AccessLine, origin: Origin) -> str:
+    def access(self, line: AccessLine) -> str:
         """A request that has ended."""
 
 
@@ -74,12 +84,6 @@ def escape_controls(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
-
-
-@lru_cache(maxsize=1_000)
-def _escaped(text: str) -> str:
-    """Of routes and errors, of which there are few."""
-    return escape_controls(text)
 
 
 def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -101,7 +105,9 @@ def timestamp(record: logging.LogRecord) -> str:
     return _instant(round(record.created * 1e6) // 1_000)
 
 
+@lru_cache(maxsize=64)
 def _instant(milliseconds: int) -> str:
+    """Many requests may end within one."""
     seconds, rest = divmod(milliseconds, 1_000)
     return f"{_second(seconds)}.{rest:03d}Z"
 
@@ -130,22 +136,30 @@ class TextFormatter(logging.Formatter):
             line += "\n" + _indented(_exception_text(self, record))
         return line
 
-    def access(self, line: AccessLine, origin: Origin) -> str:
+    def access(self, line: AccessLine) -> str:
         """`GET /v1/accounts 200 3.214 ms processing=2.100 network=0.000 system=1.114 (db=1.900 …) route=…`, in ms."""
-        method, path, status, duration_ns, route, error, latency, components = line
-        at_ms, request_id, trace_id, _ = origin
-        text = escape_controls(f"{method} {path}")
-        named = f" route={_escaped(route)}" if route is not None else ""
-        if error is not None:
-            named += f" error={_escaped(error)}"
-        if request_id is not None:
-            named += f" request_id={escape_controls(request_id)}"
-        if trace_id is not None:
-            named += f" trace_id={trace_id}"
-        return (
-            f"{_instant(at_ms)} INFO    {ACCESS_LOGGER} {text} {status or '-'} {duration_ns / 1e6:.3f} ms"
-            f"{_terms(latency, components)}{named}"
+        (method, path, status, duration_ns, route, error, latency, components) = line[:8]
+        at_ms, request_id, trace_id = line[8:11]
+        if latency is None:
+            terms = ""
+        elif components is None:
+            processing_ns, network_ns, system_ns = latency
+            terms = _TERMS % (processing_ns / 1e6, network_ns / 1e6, system_ns / 1e6)
+        else:
+            terms = _terms(latency, components)
+        text = _TEXT % (
+            _instant(at_ms),
+            method,
+            path,
+            status or "-",
+            duration_ns / 1e6,
+            terms,
+            "" if route is None else " route=" + route,
+            "" if error is None else " error=" + error,
+            "" if request_id is None else " request_id=" + request_id,
+            "" if trace_id is None else " trace_id=" + trace_id,
         )
+        return text if text.isascii() and text.isprintable() else escape_controls(text)
 
 
 class JsonFormatter(logging.Formatter):
@@ -169,13 +183,13 @@ class JsonFormatter(logging.Formatter):
             document["exception"] = _exception_text(self, record)
         return self._written(document)
 
-    def access(self, line: AccessLine, origin: Origin) -> str:
+    def access(self, line: AccessLine) -> str:
         """The request's own figures are fields, beside the message that people read.
 
         Written here field by field, in a third of the encoder's time; what comes from outside is quoted as it does.
         """
-        method, path, status, duration_ns, route, error, latency, components = line
-        at_ms, request_id, trace_id, span_id = origin
+        method, path, status, duration_ns, route, error, latency, components = line[:8]
+        at_ms, request_id, trace_id, span_id = line[8:]
         # Without the marks around them.
         method, path = _quoted(method)[1:-1], _quoted(path)[1:-1]
         ms = f"{duration_ns / 1e6:.3f}"
@@ -217,13 +231,8 @@ class JsonFormatter(logging.Formatter):
         return self._encode({name: value for name, value in document.items() if value is not None})
 
 
-def _terms(latency: tuple[int, int, int] | None, components: ServiceTerms | None) -> str:
+def _terms(latency: tuple[int, int, int], components: ServiceTerms) -> str:
     """` processing=2.100 network=0.000 system=0.900 (db=1.900 …)`, in ms; of the components those that are not 0."""
-    if latency is None:
-        return ""
-    if components is None:
-        processing_ns, network_ns, system_ns = latency
-        return _TERMS % (processing_ns / 1e6, network_ns / 1e6, system_ns / 1e6)
     form = _terms_form(tuple(map(bool, components)))
     return form % tuple([ns / 1e6 for ns in (*latency, *filter(None, components))])
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import TextIO
 
-from shared.logs.formats import AccessLine, LineFormatter, Origin, here
+from shared.logs.formats import AccessLine, LineFormatter
 
 _MOST_LINES = 100
 _LONGEST_S = 0.2
@@ -37,13 +38,16 @@ class LineHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 (logging never fails its caller: it tells standard error)
             self.handleError(record)
 
-    def access(self, line: AccessLine, origin: Origin | None = None) -> None:
-        """Write a request's line soon; its origin is here and now unless told."""
-        self._waiting.append(self._lines_of.access(line, origin or here()))
-        if len(self._waiting) == 1:
-            self._write_later()
-        elif len(self._waiting) >= _MOST_LINES:
+    def access(self, lines: Iterable[AccessLine]) -> None:
+        """Write the lines of requests soon."""
+        written = [self._lines_of.access(line) for line in lines]
+        waiting = self._waiting
+        alone = not waiting
+        waiting += written
+        if len(waiting) >= _MOST_LINES:
             self._write()
+        elif alone:
+            self._write_later()
 
     def flush(self) -> None:
         """Write what waits. Raises what the stream raises."""

@@ -26,7 +26,7 @@ from typing import NamedTuple, TextIO
 import uvloop
 
 from shared.asgi import App, Message, Receive, Scope, Send
-from shared.logs.formats import AccessLine, Origin, TextFormatter
+from shared.logs.formats import Origin, TextFormatter
 from shared.logs.output import LineHandler
 from shared.telemetry.database import DatabaseStatement
 from shared.telemetry.driving import time_tasks
@@ -107,18 +107,10 @@ def logging_to(stream: TextIO) -> Callable[[ServedRequest], None]:
     handler = LineHandler(stream, TextFormatter())
 
     def write(served: ServedRequest) -> None:
-        handler.access(
-            AccessLine(
-                served.method,
-                served.path,
-                served.status,
-                served.duration_ns,
-                served.route,
-                latency=served.terms.latency,
-                components=served.terms,
-            ),
-            Origin(0, served.request_id),
-        )
+        terms = served.terms
+        origin = Origin(0, served.request_id)
+        request = served.method, served.path, served.status, served.duration_ns, served.route, None
+        handler.access([(*request, terms.latency, terms, *origin)])
 
     return write
 

@@ -1,6 +1,6 @@
 """One worker's metrics: what the data path calls, and what is collected of it."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from time import perf_counter_ns
 from typing import Any, Final
@@ -15,7 +15,6 @@ from shared.telemetry.metrics.requests import Observation, RequestMetrics
 from shared.telemetry.outbox import SpanOutbox
 
 _HOP: Final = "gateway"
-_BATCH: Final = 64
 _UNFINISHED: Final = frozenset({"client_left", "cut_short"})
 _EVENTS: Final = {401: "authentication_failed", 403: "forbidden", 429: "rate_limited"}
 _MALFORMED: Final = frozenset({400, 414, 431, 501, 505})
@@ -25,41 +24,34 @@ class GatewayMetrics:
     """Of one worker process. Used on its event loop.
 
     began        with each request's first bytes
-    finished     with each request that began, once, when it is over
-    attempted    with each attempt, when it is over
+    observe      with requests that began, once, when they are over, and with their attempts
     rejected     for an answer to bytes that are no request, which did not begin
     """
 
     def __init__(self, outbox: SpanOutbox | None) -> None:
         self._requests = RequestMetrics(_HOP, error_type=error_type, security_event=security_event)
         self._attempts = AttemptMetrics()
-        self._process = ProcessMetrics(_HOP, self._requests, outbox=outbox, settle=self._catch_up)
-        self._finished: list[Observation] = []
-        self._attempted: list[AttemptObservation] = []
+        self._process = ProcessMetrics(_HOP, self._requests, outbox=outbox, settle=self._settle)
         self._refused_connections = 0
         self.began: Callable[[int], None] = self._requests.active.began
         """Called with the monotonic reading (ns) that the request's duration is counted from."""
         self.flush: Callable[[], None] = lambda: None
         """Set by whoever keeps finished requests back for a moment: called before anything is told."""
 
-    def finished(self, request: Observation) -> None:
-        """A request is over, however it went: forwarded, answered or refused here, left by its caller, cut short.
+    def observe(self, requests: Iterable[Observation], attempts: Iterable[AttemptObservation]) -> None:
+        """Requests and attempts that are over, in batches: each costs half as much.
 
-        Its error is the problem's code where the gateway itself answered, `client_left` or `cut_short` where nobody
-        could be answered to the end, and "" where a replica's answer was passed on.
+        Requests however they went: forwarded, answered or refused here, left by their callers, cut short. Their error
+        is the problem's code where the gateway itself answered, `client_left` or `cut_short` where nobody could be
+        answered to the end, and "" where a replica's answer was passed on.
         """
-        self._finished.append(request)
-        if len(self._finished) >= _BATCH:
-            self._settle()
-
-    def attempted(self, attempt: AttemptObservation) -> None:
-        """An attempt is over."""
-        self._attempted.append(attempt)
+        self._requests.observe(requests)
+        self._attempts.observe(attempts)
 
     def rejected(self, status: int, code: str, now_ns: int) -> None:
         """Bytes that make no request were answered. They count as a request that took no time."""
         self.began(now_ns)
-        self.finished(("", "", status, code, 0, 0, 0, now_ns, 0, 0))
+        self.observe([("", "", status, code, 0, 0, 0, now_ns, 0, 0)], ())
 
     def serving(self, ready: bool) -> None:
         """The worker has begun to serve, or to drain."""
@@ -87,17 +79,9 @@ class GatewayMetrics:
         async with self._process.measuring(lambda: self.collect(describe()), export):
             yield
 
-    def _catch_up(self) -> None:
-        """Count what waits, here or elsewhere."""
-        self.flush()
-        self._settle()
-
     def _settle(self) -> None:
-        """Count what waits here."""
-        finished, self._finished = self._finished, []
-        self._requests.observe(finished)
-        attempted, self._attempted = self._attempted, []
-        self._attempts.observe(attempted)
+        """Whatever is kept back is counted."""
+        self.flush()
 
 
 def error_type(status: int, error: str) -> str:

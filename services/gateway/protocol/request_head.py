@@ -149,20 +149,16 @@ class RequestFields:
 
 
 class RequestHead:
-    """The head of one request. `target` is in origin form, as sent."""
+    """The head of one request. `target` is in origin form, as sent; `path` is the target without its query."""
 
-    __slots__ = ("fields", "http10", "method", "target")
+    __slots__ = ("fields", "http10", "method", "path", "target")
 
     def __init__(self, method: bytes, target: bytes, http10: bool, fields: RequestFields) -> None:
         self.method = method
         self.target = target
+        self.path = target.partition(b"?")[0]
         self.http10 = http10
         self.fields = fields
-
-    @property
-    def path(self) -> bytes:
-        """The target without its query."""
-        return self.target.partition(b"?")[0]
 
     @property
     def query(self) -> bytes:

@@ -12,15 +12,18 @@ from services.gateway.timing.keeping import RECENT
 from services.gateway.timing.spans import failed
 from services.gateway.timing.terms import components_of
 from services.gateway.timing.traces import Traces
-from shared.logs.access import log_access
+from shared.logs.access import log_access, log_requests
 from shared.logs.formats import Origin
 from shared.telemetry.clocks import wall_offset_ns
 from shared.telemetry.redaction import plain_path
 
 if TYPE_CHECKING:
     from services.gateway.exchange import Exchange
+    from services.gateway.metrics.attempts import AttemptObservation
     from services.gateway.timing.finished import AttemptReadings
+    from shared.logs.formats import AccessLine
     from shared.problems import Problem
+    from shared.telemetry.metrics.requests import Observation
 
 # A supervisor asks several times a second; its questions would drown everyone else's.
 _UNTOLD = frozenset({"/livez", "/readyz"})
@@ -56,37 +59,26 @@ class Recorder:
         waiting, self._waiting = self._waiting, []
         now_ns = perf_counter_ns()
         offset_ns = wall_offset_ns()
+        requests: list[Observation] = []
+        attempts: list[AttemptObservation] = []
+        lines: list[AccessLine] = []
         for exchange in waiting:
-            self._tell(exchange, now_ns, offset_ns)
-
-    def _tell(self, exchange: "Exchange", now_ns: int, offset_ns: int) -> None:
-        latency = exchange.latency
-        if latency is None:
-            latency = components_of(exchange.finished()).latency
-        trace_id = span_id = 0
-        told = exchange.template not in _UNTOLD
-        if told:
-            kept = self._keep(exchange, now_ns, offset_ns)
-            if kept and kept != RECENT:
-                trace_id, span_id = int(exchange.trace.trace_id, 16), int(exchange.trace.span_id, 16)
-        self._metrics.finished(
-            (
-                exchange.head.method,
-                exchange.template,
-                exchange.status,
-                exchange.error,
-                *latency,
-                exchange.done_ns,
-                trace_id,
-                span_id,
-            )
-        )
-        for attempt in exchange.past or ():
-            self._count(exchange.upstream_name, attempt, trace_id)
-        if exchange.answered is not None:
-            self._count(exchange.upstream_name, exchange.answered, trace_id)
-        if told:
-            _log(exchange, latency, offset_ns)
+            latency = exchange.latency
+            if latency is None:
+                latency = components_of(exchange.finished()).latency
+            trace_id = span_id = 0
+            if exchange.template not in _UNTOLD:
+                lines.append(_line(exchange, latency, offset_ns))
+                kept = self._keep(exchange, now_ns, offset_ns)
+                if kept and kept != RECENT:
+                    trace_id, span_id = int(exchange.trace.trace_id, 16), int(exchange.trace.span_id, 16)
+            requests.append(_observation(exchange, latency, trace_id, span_id))
+            if exchange.answered is not None:
+                attempts.append(_attempt(exchange.upstream_name, exchange.answered, trace_id))
+            if exchange.past is not None:
+                attempts += [_attempt(exchange.upstream_name, one, trace_id) for one in exchange.past]
+        self._metrics.observe(requests, attempts)
+        log_requests(lines)
 
     def _keep(self, exchange: "Exchange", now_ns: int, offset_ns: int) -> str:
         """Why the request is kept as a trace, if it is."""
@@ -104,44 +96,50 @@ class Recorder:
             self._traces.take((exchange.finished(offset_ns, kept),))
         return kept
 
-    def _count(self, upstream: str, attempt: "AttemptReadings", trace_id: int) -> None:
-        asked_ns, ended_ns, outcome, status, span_id, replica = (
-            attempt[1],
-            attempt[6],
-            attempt[9],
-            attempt[10],
-            attempt[12],
-            attempt[13],
-        )
-        self._metrics.attempted(
-            (
-                upstream,
-                replica.host,
-                replica.port,
-                status,
-                0 if outcome is OK else int(outcome),  # the hash of a number is C's, that of an enum Python's
-                ended_ns - asked_ns,
-                ended_ns,
-                trace_id,
-                int(span_id, 16) if trace_id else 0,
-            )
-        )
+
+def _observation(
+    exchange: "Exchange", latency: tuple[int, int, int], trace_id: int, span_id: int
+) -> "Observation":
+    return (
+        exchange.head.method,
+        exchange.template,
+        exchange.status,
+        exchange.error,
+        *latency,
+        exchange.done_ns,
+        trace_id,
+        span_id,
+    )
 
 
-def _log(exchange: "Exchange", latency: tuple[int, int, int], offset_ns: int) -> None:
+def _attempt(upstream: str, attempt: "AttemptReadings", trace_id: int) -> "AttemptObservation":
+    _, asked_ns, _, _, _, _, ended_ns, _, _, outcome, status, _, span_id, replica, _, _ = attempt
+    return (
+        upstream,
+        replica.host,
+        replica.port,
+        status,
+        0 if outcome is OK else int(outcome),  # the hash of a number is C's, that of an enum Python's
+        ended_ns - asked_ns,
+        ended_ns,
+        trace_id,
+        int(span_id, 16) if trace_id else 0,
+    )
+
+
+def _line(exchange: "Exchange", latency: tuple[int, int, int], offset_ns: int) -> "AccessLine":
     head, ids = exchange.head, exchange.trace
-    log_access(
+    return (
         head.method.decode("ascii"),
         plain_path(head.path.decode("latin-1")),
         exchange.status or None,
         exchange.done_ns - exchange.received_ns,
-        route=exchange.template or None,
-        error=exchange.error or None,
-        origin=Origin(
-            (exchange.done_ns + offset_ns) // 1_000_000,
-            exchange.request_id.decode("ascii"),
-            ids.trace_id.decode("ascii"),
-            ids.span_id.decode("ascii"),
-        ),
-        latency=latency,
+        exchange.template or None,
+        exchange.error or None,
+        latency,
+        None,
+        (exchange.done_ns + offset_ns) // 1_000_000,
+        exchange.request_id.decode("ascii"),
+        ids.trace_id.decode("ascii"),
+        ids.span_id.decode("ascii"),
     )

@@ -26,7 +26,7 @@ class Worker:
     def serve(self, requests: int, status: int = 200) -> None:
         for _ in range(requests):
             self.metrics.began(0)
-            self.metrics.finished(observation(status=status, trace_id=1))
+            self.metrics.observe([observation(status=status, trace_id=1)], ())
             self.described.attempt(OK)
 
     def says(self) -> Any:

@@ -17,7 +17,7 @@ class Worker:
 
     def request(self, observed: Observation) -> None:
         self.metrics.began(observed[7] - sum(observed[4:7]))
-        self.metrics.finished(observed)
+        self.metrics.observe([observed], ())
 
     def samples(self) -> Samples:
         return scraped(self.metrics.collect(self.described()))
@@ -62,11 +62,11 @@ def test_only_the_gateways_own_refusals_are_its_security_events(
     assert security_event(status, error) == event
 
 
-def test_what_waits_is_counted_when_it_is_asked_for() -> None:
+def test_requests_and_attempts_are_counted() -> None:
     worker = Worker()
     for _ in range(1_000):
         worker.request(observation())
-        worker.metrics.attempted(("web", "a", 1, 200, 0, 2 * MS, 0, 0, 0))
+        worker.metrics.observe((), [("web", "a", 1, 200, 0, 2 * MS, 0, 0, 0)])
     samples = worker.samples()
     assert value(samples, COUNT, hop="gateway", http_response_status_code="200") == 1_000
     assert value(samples, "http_client_request_duration_seconds_count", server_address="a") == 1_000

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.logs.formats import AccessLine, TextFormatter
+from shared.logs.formats import AccessLine, TextFormatter, here
 from shared.logs.output import LineHandler
 
 PROCESS = """
@@ -53,7 +53,7 @@ class BrokenStream(io.StringIO):
 
 
 def request(path: str) -> AccessLine:
-    return AccessLine("GET", path, 200, 1_500_000)
+    return "GET", path, 200, 1_500_000, None, None, None, None, *here()
 
 
 @pytest.fixture
@@ -67,13 +67,13 @@ def handler(stream: Stream) -> LineHandler:
 
 
 def test_outside_of_a_loop_a_line_is_written_at_once(handler: LineHandler, stream: Stream) -> None:
-    handler.access(request("/a"))
+    handler.access([request("/a")])
     assert stream.paths() == ["/a"]
 
 
 async def test_lines_wait_for_one_another_but_not_for_long(handler: LineHandler, stream: Stream) -> None:
-    handler.access(request("/a"))
-    handler.access(request("/b"))
+    handler.access([request("/a")])
+    handler.access([request("/b")])
     assert stream.getvalue() == ""
     async with asyncio.timeout(10):
         await stream.written.wait()
@@ -83,7 +83,7 @@ async def test_lines_wait_for_one_another_but_not_for_long(handler: LineHandler,
 
 async def test_many_lines_do_not_wait(handler: LineHandler, stream: Stream) -> None:
     for number in range(100):
-        handler.access(request(f"/{number}"))
+        handler.access([request(f"/{number}")])
     assert stream.paths() == [f"/{number}" for number in range(100)]
     assert stream.writes == 1
 
@@ -91,19 +91,19 @@ async def test_many_lines_do_not_wait(handler: LineHandler, stream: Stream) -> N
 async def test_a_record_is_written_at_once_and_after_the_lines_before_it(
     handler: LineHandler, stream: Stream
 ) -> None:
-    handler.access(request("/a"))
+    handler.access([request("/a")])
     handler.handle(logging.makeLogRecord({"levelname": "INFO", "name": "t", "msg": "GET /b"}))
     assert stream.paths() == ["/a", "/b"]
 
 
 def test_a_line_does_not_wait_for_an_event_loop_that_has_ended(handler: LineHandler, stream: Stream) -> None:
     async def begin() -> None:
-        handler.access(request("/a"))
+        handler.access([request("/a")])
         handler.flush()
         stream.written.clear()
 
     async def go_on() -> None:
-        handler.access(request("/b"))
+        handler.access([request("/b")])
         await asyncio.wait_for(stream.written.wait(), 10)
 
     asyncio.run(begin())
@@ -114,7 +114,7 @@ def test_a_line_does_not_wait_for_an_event_loop_that_has_ended(handler: LineHand
 async def test_a_stream_that_nobody_reads_fails_no_request(capsys: pytest.CaptureFixture[str]) -> None:
     handler = LineHandler(BrokenStream(), TextFormatter())
     for number in range(100):
-        handler.access(request(f"/{number}"))
+        handler.access([request(f"/{number}")])
     assert "BrokenPipeError" in capsys.readouterr().err
 
 
