@@ -14,7 +14,7 @@ from shared.idempotency import Answer, IdempotencyKey, read_key, run_once
 from shared.identity import Identity
 from shared.resources.rules import Unit
 from shared.resources.writing import DuplicateKey
-from shared.telemetry.tracecontext import parse, traceparent
+from shared.telemetry.tracecontext import remote_parent
 
 Execute = Callable[[Unit], Awaitable[Answer]]
 """The change itself; it may run more than once, so it starts from its arguments each time."""
@@ -28,8 +28,8 @@ async def perform(request: Request, database: Database, payload: bytes, execute:
     """
     identity: Identity = request.scope["identity"]
     key = request_key(request, payload)
-    caller = parse(request.headers.get("traceparent", ""))
-    origin = Origin(identity.principal, traceparent(caller) if caller is not None else None)
+    caller = remote_parent(request.scope["headers"])
+    origin = Origin(identity.principal, caller.traceparent if caller is not None else None)
 
     async def work(session: AsyncSession) -> Answer:
         unit = Unit(session, identity, datetime.now(UTC))

@@ -8,8 +8,6 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from opentelemetry.trace import SpanContext, TraceFlags, TraceState
-
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 # As every current sender writes it: read without the detour through text.
 _USUAL = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -35,6 +33,11 @@ class Parent(NamedTuple):
     flags: int
     state: str
 
+    @property
+    def traceparent(self) -> str:
+        """The field that names it, as version 00."""
+        return write_traceparent(self.trace_id, self.span_id, self.flags)
+
 
 def remote_parent(headers: Headers) -> Parent | None:
     """The caller's span as the ASGI header list names it; None when it names none, or a malformed one."""
@@ -50,17 +53,7 @@ def remote_parent(headers: Headers) -> Parent | None:
     if ids is None:
         return None
     states = [value.decode("latin-1") for name, value in headers if name == b"tracestate"]
-    return Parent(*ids, parse_state(states).to_header() if states else "")
-
-
-def parse(traceparent: str, tracestate: Sequence[str] = ()) -> SpanContext | None:
-    """Read the two fields; None when `traceparent` is malformed (the caller then starts a new trace)."""
-    ids = _read(traceparent)
-    if ids is None:
-        return None
-    trace_id, span_id, flags = ids
-    state = parse_state(tracestate) if tracestate else None
-    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags), trace_state=state)
+    return Parent(*ids, parse_state(states) if states else "")
 
 
 def _read(traceparent: str) -> tuple[int, int, int] | None:
@@ -80,8 +73,8 @@ def _valid(trace_id: int, span_id: int, flags: int) -> tuple[int, int, int] | No
     return (trace_id, span_id, flags & _KNOWN_FLAGS) if trace_id and span_id else None
 
 
-def parse_state(fields: Sequence[str]) -> TraceState:
-    """The members of all `tracestate` fields in order; empty when any is malformed or there are over 32."""
+def parse_state(fields: Sequence[str]) -> str:
+    """The members of all `tracestate` fields in order, as one; empty when any is malformed or there are over 32."""
     members: dict[str, str] = {}
     for text in ",".join(fields).split(","):
         member = text.strip(" \t")
@@ -89,25 +82,20 @@ def parse_state(fields: Sequence[str]) -> TraceState:
             continue  # empty members are allowed
         match = _MEMBER.fullmatch(member)
         if match is None or match[1] in members or len(members) == _MOST_MEMBERS:
-            return TraceState()
-        members[match[1]] = match[2]
-    return TraceState(_within_limit(list(members.items())))
+            return ""
+        members[match[1]] = member
+    return _within_limit(list(members.values()))
 
 
-def _within_limit(members: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    def length(members: list[tuple[str, str]]) -> int:
-        return sum(len(key) + len(value) + 2 for key, value in members) - 1
-
-    if length(members) > _LONGEST_STATE:
-        members = [pair for pair in members if len(pair[0]) + len(pair[1]) < _LONG_MEMBER]
-    while length(members) > _LONGEST_STATE:
+def _within_limit(members: list[str]) -> str:
+    state = ",".join(members)
+    if len(state) > _LONGEST_STATE:
+        members = [member for member in members if len(member) <= _LONG_MEMBER]
+        state = ",".join(members)
+    while len(state) > _LONGEST_STATE:
         members.pop()  # the rightmost member is the oldest
-    return members
-
-
-def traceparent(context: SpanContext) -> str:
-    """The `traceparent` field (version 00) that names this span as the parent."""
-    return write_traceparent(context.trace_id, context.span_id, context.trace_flags)
+        state = ",".join(members)
+    return state
 
 
 def write_traceparent(trace_id: int, span_id: int, flags: int) -> str:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.telemetry.tracecontext import parse, parse_state, remote_parent, traceparent
+from shared.telemetry.tracecontext import Parent, parse_state, remote_parent
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -40,30 +40,36 @@ MALFORMED = [
 ]
 
 
+def read(traceparent: str, *tracestate: str) -> Parent | None:
+    """What a request with these fields continues."""
+    states = [(b"tracestate", state.encode("latin-1", "replace")) for state in tracestate]
+    return remote_parent([(b"traceparent", traceparent.encode()), *states])
+
+
 @pytest.mark.parametrize("value", MALFORMED, ids=lambda value: repr(value)[:60])
 def test_a_malformed_traceparent_names_no_parent(value: str) -> None:
-    assert parse(value) is None
+    assert read(value) is None
 
 
 @pytest.mark.parametrize("version", ["01", "cc", "fe"])
 @pytest.mark.parametrize("rest", ["", "-", "-what-the-future-brings"])
 def test_a_future_version_is_read_as_far_as_it_is_known(version: str, rest: str) -> None:
-    context = parse(f"{version}-{TRACE}-{SPAN}-01{rest}")
+    context = read(f"{version}-{TRACE}-{SPAN}-01{rest}")
     assert context is not None
-    assert traceparent(context) == VALID
+    assert context.traceparent == VALID
 
 
 @pytest.mark.parametrize("flags", ["00", "01", "02", "03"])
 def test_known_flags_are_kept(flags: str) -> None:
-    context = parse(f"00-{TRACE}-{SPAN}-{flags}")
+    context = read(f"00-{TRACE}-{SPAN}-{flags}")
     assert context is not None
-    assert traceparent(context).endswith(f"-{flags}")
+    assert context.traceparent.endswith(f"-{flags}")
 
 
 def test_unknown_flags_are_cleared() -> None:
-    context = parse(f"00-{TRACE}-{SPAN}-ff")
+    context = read(f"00-{TRACE}-{SPAN}-ff")
     assert context is not None
-    assert traceparent(context).endswith("-03")
+    assert context.traceparent.endswith("-03")
 
 
 def test_several_traceparent_fields_name_no_parent() -> None:
@@ -98,34 +104,32 @@ def test_tracestate_fields_are_joined_in_order() -> None:
     ids=lambda state: repr(state)[:40],
 )
 def test_a_malformed_tracestate_is_dropped_but_not_the_trace(state: str) -> None:
-    assert not parse_state([state])
-    context = parse(VALID, [state])
+    assert parse_state([state]) == ""
+    context = read(VALID, state)
     assert context is not None
-    assert traceparent(context) == VALID
+    assert (context.traceparent, context.state) == (VALID, "")
 
 
 def test_many_members_pass_and_long_ones_go_first() -> None:
-    assert len(parse_state([",".join(f"k{n}=1" for n in range(32))])) == 32
+    many = ",".join(f"k{n}=1" for n in range(32))
+    assert parse_state([many]) == many
     state = parse_state([f"long={'x' * 200}," + ",".join(f"k{n}={'y' * 20}" for n in range(20))])
     assert "long" not in state
-    assert len(state.to_header()) <= 512
-    assert "k0" in state
+    assert len(state) <= 512
+    assert state.startswith("k0=")
 
 
 @given(st.text(max_size=80))
 def test_no_text_breaks_the_parser(text: str) -> None:
-    context = parse(text, [text])
-    assert context is None or context.is_valid
+    context = read(text, text)
+    assert context is None or (context.trace_id and context.span_id)
 
 
 @given(st.sampled_from([VALID, *MALFORMED, f"cc-{TRACE}-{SPAN}-ff-x", f" {VALID}\t"]), st.integers(0, 60))
-def test_headers_are_read_as_texts_are(value: str, cut: int) -> None:
+def test_white_space_around_it_says_nothing(value: str, cut: int) -> None:
+    """And takes it from the quick way of reading to the thorough one."""
     for text in (value, value[:cut]):
-        field = (b"traceparent", text.encode("utf-8"))
-        found, wanted = remote_parent([field]), parse(field[1].decode("latin-1"))
-        assert (found is None) == (wanted is None)
-        if found is not None and wanted is not None:
-            assert found[:3] == (wanted.trace_id, wanted.span_id, wanted.trace_flags)
+        assert read(text) == read(f"\t{text} ")
 
 
 @given(
@@ -135,6 +139,6 @@ def test_headers_are_read_as_texts_are(value: str, cut: int) -> None:
 )
 def test_what_is_written_reads_back(trace: int, span: int, flags: int) -> None:
     text = f"00-{trace:032x}-{span:016x}-{flags:02x}"
-    context = parse(text)
+    context = read(text)
     assert context is not None
-    assert traceparent(context) == text
+    assert context.traceparent == text
