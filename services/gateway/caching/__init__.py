@@ -10,6 +10,7 @@ presentation  what callers get of a stored answer; pure
 telling       what counters, traces and operators are told; pure
 http          what HTTP says of caches: freshness, validation, variants, invalidation; pure
 store         the entries of one cache: bounded by bytes, dropped by tag, key or prefix; pure
+memory        what things occupy; pure
 eviction      which of them goes when there is no more room, and what the other policies would have scored; pure
 coherence     what becomes of stored answers when something changes
 stamps        when what was last changed, as all workers of a machine know

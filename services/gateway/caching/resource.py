@@ -1,13 +1,14 @@
 """What is stored under one key."""
 
-from sys import getsizeof
 from typing import Final
 
 from services.gateway.caching.http.stored import StoredAnswer
+from services.gateway.caching.memory import occupied
 from services.gateway.caching.presentation import again, status_line
 
-_PER_ANSWER: Final = 1_200
-"""What a stored answer and its body's record occupy besides their bytes."""
+_INT_BYTES: Final = occupied(1 << 40)
+_NUMBERS: Final = 9
+"""Of a stored answer: instants, dates and lengths."""
 _STALE_KEPT_NS: Final = 600_000_000_000
 """For so long an answer is kept that can be validated, or used when the upstream fails, after it is no longer fresh."""
 
@@ -47,16 +48,38 @@ class Resource:
 
     @property
     def size(self) -> int:
-        """In memory, in bytes."""
-        return sum(
-            _PER_ANSWER + getsizeof(stored.head) + getsizeof(body.head) + getsizeof(body.content)
-            for stored, body in self.bodies.items()
+        """In memory, in bytes, with all that is its own."""
+        return (
+            occupied(self)
+            + occupied(self.variants)
+            + occupied(self.bodies)
+            + sum(_answer_bytes(stored) + _body_bytes(body) for stored, body in self.bodies.items())
         )
 
     @property
     def useful_until_ns(self) -> int:
         """Until when any of it is of any use."""
         return max(map(_useful_until_ns, self.variants))
+
+
+def _answer_bytes(stored: StoredAnswer) -> int:
+    """Directives, and the names in `Vary`, are the same objects in most answers."""
+    own = (
+        stored,
+        stored.freshness,
+        stored.head,
+        stored.etag,
+        stored.conditions,
+        *stored.conditions,
+        stored.selecting,
+        *stored.selecting,
+    )
+    return _NUMBERS * _INT_BYTES + sum([occupied(one) for one in own if one is not None])
+
+
+def _body_bytes(body: Body) -> int:
+    own = (body, body.head, body.content, body.tags, *body.tags, body.slots)
+    return (1 + len(body.slots)) * _INT_BYTES + sum([occupied(one) for one in own])
 
 
 def _useful_until_ns(stored: StoredAnswer) -> int:

@@ -16,6 +16,7 @@ from services.gateway.caching.eviction.ghost_log import GhostLog
 from services.gateway.caching.eviction.ghosts import GhostCaches
 from services.gateway.caching.eviction.node import Node
 from services.gateway.caching.eviction.policies import DEFAULT_POLICY, make_policy
+from services.gateway.caching.memory import occupied
 
 V = TypeVar("V")
 
@@ -76,11 +77,11 @@ class Statistics:
 _DICT_SLOT: Final = (
     48  # of the expiry index, which is many dictionaries: what one place in one costs on average
 )
-_INT_BYTES: Final = 32
+_INT_BYTES: Final = occupied(1 << 40)
 _POINTER: Final = 8
 # An entry, the tuple of its tags, its integers (size, fingerprint, deadline, expiry) and its place in the expiry index.
-_PER_ENTRY: Final = getsizeof(Entry(b"", None, 0, 0, 0)) + getsizeof(()) + 4 * _INT_BYTES + _DICT_SLOT
-_PER_TAG: Final = getsizeof(_Tag(b""))
+_PER_ENTRY: Final = occupied(Entry(b"", None, 0, 0, 0)) + occupied((None,)) + 4 * _INT_BYTES + _DICT_SLOT
+_PER_TAG: Final = occupied(_Tag(b""))
 _PER_INVALIDATION: Final = 2 * _INT_BYTES
 
 
@@ -168,7 +169,7 @@ class Store(Generic[V]):
         """Store `value` instead of whatever was there, and with its standing at the policy; None when it is refused.
 
         A stale fill leaves what is there: that is newer. One that is too large, or expired already, leaves nothing.
-        `size` is what the value occupies in memory (`sys.getsizeof` of its parts). From `expires_at_ns` on it is of
+        `size` is what the value occupies in memory (`memory.occupied` of its parts). From `expires_at_ns` on it is of
         no use whatsoever: an answer that may be served stale or validated lives on after it is no longer fresh.
         """
         names = frozenset(tags)
@@ -176,7 +177,7 @@ class Store(Generic[V]):
         if version > began or self._forgotten > began:
             self.statistics.stale_fills += 1
             return None
-        weight = size + getsizeof(key) + _PER_ENTRY + _POINTER * len(names)
+        weight = size + occupied(key) + _PER_ENTRY + _POINTER * len(names)
         previous = self._entries.get(key)
         too_large = weight > self._bound // LARGEST_SHARE
         if too_large or expires_at_ns <= now_ns:
@@ -287,11 +288,11 @@ class Store(Generic[V]):
         """That a tag or a key was invalidated now. Should a tag and a key be alike, a fill may be refused in vain."""
         invalidated = self._invalidated
         if invalidated.pop(name, None) is None:
-            self._invalidated_bytes += getsizeof(name) + _PER_INVALIDATION
+            self._invalidated_bytes += occupied(name) + _PER_INVALIDATION
         invalidated[name] = self._epoch
         if len(invalidated) > self._remembered:
             oldest, self._forgotten = invalidated.popitem(last=False)
-            self._invalidated_bytes -= getsizeof(oldest) + _PER_INVALIDATION
+            self._invalidated_bytes -= occupied(oldest) + _PER_INVALIDATION
 
     def _invalidate(self, entry: Entry[V] | None) -> bool:
         if entry is None:
@@ -353,15 +354,15 @@ class Store(Generic[V]):
         if tag is None:
             tag = self._tags[name] = _Tag(name)
             tag.sole = entry
-            self._tag_bytes += _PER_TAG + getsizeof(name)
+            self._tag_bytes += _PER_TAG + occupied(name)
         elif tag.entries is None:
             tag.entries = {entry} if tag.sole is None else {tag.sole, entry}
             tag.sole = None
-            self._tag_bytes += getsizeof(tag.entries)
+            self._tag_bytes += occupied(tag.entries)
         else:
-            before = getsizeof(tag.entries)
+            before = occupied(tag.entries)
             tag.entries.add(entry)
-            self._tag_bytes += getsizeof(tag.entries) - before
+            self._tag_bytes += occupied(tag.entries) - before
         return tag
 
     def _untag(self, tag: _Tag, entry: Entry[V]) -> None:
@@ -369,6 +370,6 @@ class Store(Generic[V]):
             tag.entries.discard(entry)  # a set does not shrink: its bytes stay until it is gone
             if tag.entries:
                 return
-            self._tag_bytes -= getsizeof(tag.entries)
+            self._tag_bytes -= occupied(tag.entries)
         del self._tags[tag.name]
-        self._tag_bytes -= _PER_TAG + getsizeof(tag.name)
+        self._tag_bytes -= _PER_TAG + occupied(tag.name)

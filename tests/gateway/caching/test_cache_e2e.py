@@ -207,6 +207,6 @@ async def test_a_worker_holds_what_it_may_and_no_more(tmp_path: Path) -> None:
                 await read(b"/page-%d-%d" % (round_, number), draw.choice([2_000, 20_000, 80_000]))
             grown.append(gateway.rss() - before)
         print(f"{[round(one / BOUND, 3) for one in grown]} of the bound")
-        # Of which a part is what the allocator keeps between objects.
-        assert max(grown) < 1.15 * BOUND
+        # What allocators keep between objects is counted as well (`caching.memory`).
+        assert max(grown) < 1.05 * BOUND
         assert max(grown) > 0.75 * BOUND
