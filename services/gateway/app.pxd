@@ -9,7 +9,7 @@ from services.gateway.request_ids cimport RandomHex, RequestIds
 from services.gateway.resilience.upstream cimport Upstream
 from services.gateway.routing.destination cimport Destination
 from services.gateway.routing.policy cimport RouteTable
-from services.gateway.timing.keeping cimport Keeping
+from services.gateway.timing.keeping cimport Keeping, Share
 from services.gateway.timing.recorder cimport Recorder
 
 
@@ -19,8 +19,9 @@ cdef class Gateway:
     cdef public object _signer
     cdef public object _telemetry
     cdef public object _registry
-    cdef public bint _exports
+    cdef public object _share
     cdef public Keeping _keeping
+    cdef public Share _left_to_services
     cdef public object metrics
     cdef public RandomHex random
     cdef public object traces
@@ -54,7 +55,7 @@ cdef class Gateway:
     cdef public object timeouts
 
     cpdef object finished(self, Exchange exchange)
-    @cython.locals(fields=RequestFields, sent=bytes, request_id=bytes, digits=bytes)
+    @cython.locals(fields=RequestFields, sent=bytes, request_id=bytes)
     cpdef bint admit(self, Exchange exchange)
     @cython.locals(path=bytes, destination=Destination)
     cdef bint _pass_through(self, Exchange exchange) except -1

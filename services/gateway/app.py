@@ -36,21 +36,20 @@ from services.gateway.protocol.client import ClientConnection
 from services.gateway.protocol.forwarded import believe
 from services.gateway.protocol.nobody import Nobody
 from services.gateway.protocol.request_head import VIA_LINE, RequestFields, RequestHead
-from services.gateway.request_ids import ID_DIGITS, RandomHex, RequestIds, accepted
+from services.gateway.request_ids import RandomHex, RequestIds, accepted
 from services.gateway.resilience.client_connections import Admission, ClientConnections
 from services.gateway.resilience.prober import Prober
 from services.gateway.resilience.upstream import Upstream
 from services.gateway.routing.destination import Destination
 from services.gateway.routing.policy import Route, has_dot_segment
 from services.gateway.server import has_unread
-from services.gateway.timing.keeping import Keeping, KeepingRule
+from services.gateway.timing.keeping import Keeping, KeepingRule, Share
 from services.gateway.timing.recorder import Recorder
 from services.gateway.timing.trace_ids import DIGITS, TraceIds
 from services.gateway.timing.traces import Traces
 from shared.identity import IDENTITY_HEADER
 from shared.identity.signer import IdentitySigner
 from shared.problems import Problem, not_found
-from shared.telemetry.sampling import sampled
 from shared.telemetry.setup import Telemetry
 
 if TYPE_CHECKING:
@@ -65,7 +64,6 @@ _REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 _SWEEP_S = 0.1
 _FAREWELL_S = 0.1
 _SLOW_SWEEPS = 10
-_DIGITS = DIGITS + ID_DIGITS
 
 
 class Gateway:
@@ -88,14 +86,16 @@ class Gateway:
         self._signer = signer
         self._telemetry = telemetry
         # Without a collector of ours the sampled traces are the services' affair, and they are told to record.
-        self._exports = telemetry.outbox is not None
+        exports = telemetry.outbox is not None
+        self._share = telemetry.share if exports else 0.0
+        self._left_to_services = Share(0.0 if exports else telemetry.share)
         self._keeping = Keeping(KeepingRule(), perf_counter_ns())
         self.traces = Traces(self._keeping, telemetry.outbox)
         self.metrics = GatewayMetrics(telemetry.outbox)
         self._recorder = Recorder(self.traces, self.metrics)
         self._registry = EndpointRegistry()
         self.random = RandomHex()
-        self._ids = RequestIds(self.random)
+        self._ids = RequestIds()
         self._prober = Prober()
         self._clients: set[ClientConnection] = set()
         self._deserted = asyncio.Event()
@@ -127,9 +127,7 @@ class Gateway:
             RateLimiter(snapshot.rate, self._shared_limits.callers) if snapshot.rate_limited else None
         )
         self._client_connections.rule = snapshot.clients
-        self._keeping.configure(
-            replace(snapshot.keeping, share=self._telemetry.share if self._exports else 0.0)
-        )
+        self._keeping.configure(replace(snapshot.keeping, share=self._share))
         self._open_to_all = snapshot.auth == "none"
         for name in self.upstreams.keys() - snapshot.upstreams.keys():
             self.upstreams.pop(name).close()
@@ -313,11 +311,8 @@ class Gateway:
         fields = exchange.fields
         self.metrics.began(exchange.received_ns)
         sent = fields.found.get(b"x-request-id")
-        digits = self.random.take(_DIGITS)  # for the trace's ids and the request's, in one go
-        exchange.trace = TraceIds(fields.found, digits)
-        exchange.request_id = request_id = (
-            sent if sent is not None and accepted(sent) else self._ids.of(digits[DIGITS:])
-        )
+        exchange.trace = TraceIds(fields.found, self.random.take(DIGITS))
+        exchange.request_id = request_id = sent if sent is not None and accepted(sent) else self._ids.next()
         exchange.own_lines = exchange.id_line = b"x-request-id: " + request_id + b"\r\n"
         if exchange.client.trusted:
             believe(exchange, self.trusts)
@@ -416,9 +411,8 @@ class Gateway:
         self._clients.add(client)
         exchange = nobody.exchange = Exchange(self, client, like.head, now_ns, now_ns)
         self.metrics.began(now_ns)
-        digits = self.random.take(_DIGITS)
-        exchange.trace, exchange.kept = TraceIds({}, digits), like.kept
-        exchange.request_id = request_id = self._ids.of(digits[DIGITS:])
+        exchange.trace, exchange.kept = TraceIds({}, self.random.take(DIGITS)), like.kept
+        exchange.request_id = request_id = self._ids.next()
         exchange.id_line = b"x-request-id: " + request_id + b"\r\n"
         exchange.route, exchange.template, exchange.caller = like.route, like.template, like.caller
         exchange.upstream, exchange.upstream_name = like.upstream, like.upstream_name
@@ -466,7 +460,7 @@ class Gateway:
         """What is sent to a replica, whichever it will be."""
         head, fields, client, caller = exchange.head, exchange.fields, exchange.client, exchange.caller
         trace, upstream = exchange.trace, destination.upstream
-        trace.sampled = exchange.kept != "" or self._leaves_to_services(trace.trace_id)
+        trace.sampled = exchange.kept != "" or self._left_to_services.has(trace.trace_id)
         exchange.unsafe = head.method not in SAFE
         # An upgrade is a conversation: it is begun once.
         exchange.idempotent = (
@@ -482,10 +476,6 @@ class Gateway:
             if caller is not None
             else self._credentials(fields)
         )
-
-    def _leaves_to_services(self, trace_id: bytes) -> bool:
-        """Whether services that have a collector shall record what the gateway, which has none, does not."""
-        return not self._exports and sampled(int(trace_id, 16), self._telemetry.share)
 
     def _credentials(self, fields: RequestFields) -> bytes:
         """What services that ask for themselves want to see: only where the gateway asks nobody."""

@@ -12,10 +12,10 @@ cdef class RandomHex:
 
 @cython.final
 cdef class RequestIds:
-    cdef public RandomHex _random
+    cdef public Py_ssize_t _at
     cdef public long long _millisecond
     cdef public bytes _prefix
+    cdef public bytes _tails
 
+    @cython.locals(at=Py_ssize_t, millisecond="long long", stamp=bytes)
     cpdef bytes next(self)
-    @cython.locals(millisecond="long long", stamp=bytes)
-    cpdef bytes of(self, bytes digits)

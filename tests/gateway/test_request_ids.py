@@ -18,7 +18,7 @@ def test_random_digits_never_come_twice() -> None:
 
 
 def test_ids_are_uuids_that_sort_by_time() -> None:
-    ids = RequestIds(RandomHex())
+    ids = RequestIds()
     made = [ids.next().decode() for _ in range(5000)]
     parsed = [uuid.UUID(one) for one in made]
     assert [str(one) for one in parsed] == made

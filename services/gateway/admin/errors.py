@@ -8,13 +8,13 @@ from starlette.responses import Response
 
 from services.gateway.control.fleet import NotReadyError
 from services.gateway.documents.complaints import Complaint, DocumentError
-from services.gateway.request_ids import RandomHex, RequestIds, accepted
+from services.gateway.request_ids import RequestIds, accepted
 from shared.problems import FieldError, Problem, invalid_fields, problem_response_parts
 
 
 def add_error_handlers(app: FastAPI) -> None:
     """Problems, wrong parameters, unknown addresses and our own mistakes are answered alike."""
-    ids = RequestIds(RandomHex())
+    ids = RequestIds()
 
     async def on_error(request: Request, error: Exception) -> Response:
         sent = request.headers.get("x-request-id", "").encode("latin-1")

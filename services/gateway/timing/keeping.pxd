@@ -7,13 +7,20 @@ cdef class _Slow
 
 
 @cython.final
-cdef class Keeping:
+cdef class Share:
     cdef public bint _all
     cdef public bytes _bound
+
+    cpdef bint has(self, bytes trace_id)
+
+
+@cython.final
+cdef class Keeping:
     cdef public long long _recent_at_ns
     cdef public long long _recent_every_ns
     cdef public list _recordings
     cdef public object _rule
+    cdef public Share _share
     cdef public dict _slow
 
     cpdef str before(self, bytes trace_id, str route, object tenant, long long now_ns)

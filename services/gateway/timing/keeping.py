@@ -66,6 +66,24 @@ class Recording:
         )
 
 
+class Share:
+    """A share (0 to 1) of all traces, chosen by their ids alone.
+
+    An id's 32 lower-case hexadecimal digits compare as the numbers do: the same decision as
+    `shared.telemetry.sampling` makes.
+    """
+
+    __slots__ = ("_all", "_bound")
+
+    def __init__(self, share: float) -> None:
+        self._all = share >= 1.0
+        self._bound = b"%016x" % round(share * (1 << 64))
+
+    def has(self, trace_id: bytes) -> bool:
+        """Whether the trace is in it."""
+        return self._all or trace_id[_RANDOM_DIGITS:] < self._bound
+
+
 class Keeping:
     """The decisions of one process. All times are readings of the monotonic clock in nanoseconds."""
 
@@ -82,8 +100,7 @@ class Keeping:
 
     def _go_by(self, rule: KeepingRule) -> None:
         self._rule = rule
-        self._all = rule.share >= 1.0
-        self._bound = b"%016x" % round(rule.share * (1 << 64))
+        self._share = Share(rule.share)
         self._recent_every_ns = int(rule.recent_every_s * 1e9)
         self._slow.clear()
 
@@ -101,20 +118,13 @@ class Keeping:
         self._recordings = [one for one in self._recordings if one.left > 0 and now_ns < one.until_ns]
         return list(self._recordings)
 
-    def sampled(self, trace_id: bytes) -> bool:
-        """Whether a trace is among the share; its id in 32 lower-case hexadecimal digits.
-
-        The digits compare as the numbers do: the same decision as `shared.telemetry.sampling` makes.
-        """
-        return self._all or trace_id[_RANDOM_DIGITS:] < self._bound
-
     def before(self, trace_id: bytes, route: str, tenant: UUID | None, now_ns: int) -> str:
         """Why a request that is about to go out is kept: `ASKED`, `SAMPLED` or "". Counts against orders."""
         for one in self._recordings:
             if one.wants(route, tenant, now_ns):
                 one.left -= 1
                 return ASKED
-        return SAMPLED if self._all or trace_id[_RANDOM_DIGITS:] < self._bound else ""
+        return SAMPLED if self._share.has(trace_id) else ""
 
     def after(self, before: str, route: str, total_ns: int, failed: bool, now_ns: int) -> str:
         """Why a request that is over is kept, or "". To be asked of every request, once: it learns from each.

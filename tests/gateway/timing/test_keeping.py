@@ -15,6 +15,7 @@ from services.gateway.timing.keeping import (
     Keeping,
     KeepingRule,
     Recording,
+    Share,
 )
 from shared.telemetry.sampling import sampled
 
@@ -38,7 +39,7 @@ def settled(**rule: object) -> Keeping:
 
 @given(st.integers(1, 2**128 - 1), st.floats(0, 1))
 def test_the_share_is_chosen_as_every_hop_does(trace_id: int, share: float) -> None:
-    assert keeping(share=share).sampled(b"%032x" % trace_id) == sampled(trace_id, share)
+    assert Share(share).has(b"%032x" % trace_id) == sampled(trace_id, share)
 
 
 @pytest.mark.parametrize(("share", "reason"), [(0.0, ""), (1.0, SAMPLED)])
