@@ -5,6 +5,7 @@ import json
 import logging
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import perf_counter_ns
 from typing import Any, Final
 from uuid import UUID
@@ -12,6 +13,7 @@ from uuid import UUID
 import httpx2
 
 from services.gateway.caching.following import FEED_PATH, Stamping
+from services.gateway.caching.peers.rule import PeersRule
 from services.gateway.caching.stamps import scope_of
 from shared.events.access import GATEWAY
 from shared.identity import IDENTITY_HEADER
@@ -21,6 +23,7 @@ log = logging.getLogger("kontor.gateway.peers")
 
 _FORGET_NS: Final = 60_000_000_000
 """After so long without an answer everything is taken for changed: what was missed is too much, or forgotten."""
+_MOST_ASKING: Final = 8
 
 
 class ProofError(Exception):
@@ -34,7 +37,7 @@ class Proof:
         self._upstream = upstream
         self.stamping = stamping
         self._moment = ""
-        self._heard_ns = 0
+        self._asked_ns = self._heard_ns = 0
         self.resets = 0
 
     def question(self, now_ns: int) -> str:
@@ -43,8 +46,11 @@ class Proof:
             self._moment = ""
         return self._moment
 
-    def take(self, document: Any, now_ns: int) -> None:
-        """An answer: what it tells is stamped when this returns. Raises `ProofError`."""
+    def take(self, document: Any, asked_ns: int, now_ns: int) -> None:
+        """The answer to a question: what it tells is stamped when this returns. Raises `ProofError`.
+
+        Answers may come in another order than they were asked for; then something is told twice.
+        """
         try:
             moment, reset = str(document["moment"]), document["reset"] is not False
             changes = [
@@ -56,18 +62,20 @@ class Proof:
             ]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ProofError(f"it cannot be understood: {error!r}") from error
-        if reset or not self._moment:
+        if reset:
             self.resets += 1
             self.stamping.stamp_scope(scope_of(self._upstream), now_ns)
         for scope, tags in changes:
             self.stamping.stamp(scope, tags, now_ns)
-        self._moment, self._heard_ns = moment, now_ns
+        if asked_ns > self._asked_ns:
+            self._moment, self._asked_ns, self._heard_ns = moment, asked_ns, now_ns
 
 
 class Prover:
-    """Asks one upstream's replicas, on one event loop, between `start` and `stop`.
+    """Asks one upstream's replicas in turn, on one event loop, between `start` and `stop`.
 
-    `proven` is called with the instant at which was asked, once everything is stamped that was committed before.
+    `proven` is called with the instant at which was asked, once everything is stamped that was committed before. The
+    next question does not wait for the answer to the one before it: who is slow, as under load, is asked as often.
     """
 
     def __init__(
@@ -77,7 +85,7 @@ class Prover:
         replicas: Callable[[], Sequence[str]],
         signer: IdentitySigner,
         stamping: Stamping,
-        every_ns: int,
+        rule: PeersRule,
         proven: Callable[[str, int], None],
     ) -> None:
         self._upstream = upstream
@@ -85,13 +93,12 @@ class Prover:
         self._replicas = replicas
         self._signer = signer
         self._proof = Proof(upstream, stamping)
-        self._every_s = every_ns / 1e9
+        self._rule = rule
         self._proven = proven
         self._now = asyncio.Event()
-        self._number = 0
+        self._asking: set[asyncio.Task[None]] = set()
         self._told = False
-        self._asked = 0
-        self._failures = 0
+        self._asked = self._failures = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -126,30 +133,37 @@ class Prover:
         # Services speak plain HTTP; an unused context spares loading the certificate store.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         async with httpx2.AsyncHTTPTransport(verify=context, trust_env=False) as transport:
-            while True:
-                self._now.clear()
-                began = asyncio.get_running_loop().time()
-                await self._ask_any(transport)
-                rest_s = began + self._every_s - asyncio.get_running_loop().time()
-                try:
-                    async with asyncio.timeout(max(rest_s, 0.01)):
-                        await self._now.wait()
-                except TimeoutError:
-                    continue
+            try:
+                while True:
+                    self._now.clear()
+                    self._begin(transport)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(self._rule.ask_every_ns / 1e9):
+                            await self._now.wait()
+            finally:
+                for task in self._asking:
+                    task.cancel()
+                await asyncio.gather(*self._asking, return_exceptions=True)
 
-    async def _ask_any(self, transport: httpx2.AsyncHTTPTransport) -> None:
-        """Ask a replica; after one that did not answer, another."""
+    def _begin(self, transport: httpx2.AsyncHTTPTransport) -> None:
+        """Ask the next replica, unless too many owe us an answer."""
         known = self._replicas()
-        if not known:
+        if not known or len(self._asking) >= _MOST_ASKING:
             return  # which is told by whoever checks them
-        address = known[self._number % len(known)]
+        address = known[self._asked % len(known)]
         self._asked += 1
+        task = asyncio.create_task(self._try(transport, address))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        task.add_done_callback(_tell_failure)
+
+    async def _try(self, transport: httpx2.AsyncHTTPTransport, address: str) -> None:
         try:
-            async with asyncio.timeout(self._every_s):
+            # An answer that comes later proves nothing.
+            async with asyncio.timeout(self._rule.freshness_ns / 1e9):
                 await self._ask(transport, address)
         except (httpx2.HTTPError, TimeoutError, ProofError) as error:
             self._failures += 1
-            self._number += 1
             if not self._told:
                 self._told = True
                 why = str(error) or type(error).__name__
@@ -171,7 +185,7 @@ class Prover:
             document = json.loads(body)
         except ValueError as error:
             raise ProofError("it answers no JSON") from error
-        self._proof.take(document, perf_counter_ns())
+        self._proof.take(document, asked_ns, perf_counter_ns())
         self._told = False
         self._proven(self._upstream, asked_ns)
 

@@ -16,7 +16,7 @@ class PeersRule:
 
     @property
     def ask_every_ns(self) -> int:
-        """How often a service is asked: two answers may fail to come."""
+        """How often a service is asked: an answer may take half of `freshness_ns`, and one may fail to come."""
         return self.freshness_ns // 4
 
     @property

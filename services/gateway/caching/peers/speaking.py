@@ -136,7 +136,7 @@ class Speaker:
                 upstream.healthy_addresses,
                 self._signer,
                 coherence,
-                self._rule.ask_every_ns,
+                self._rule,
                 self._proven,
             )
             prover.start()

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from services.gateway.caching.peers.proving import Proof, ProofError, Prover
+from services.gateway.caching.peers.rule import PeersRule
 from shared.identity.signer import IdentitySigner
 from shared.testing.services import Keys
 
@@ -39,24 +40,34 @@ def test_what_was_before_the_first_answer_is_not_known() -> None:
     stamping = Stamping()
     proof = Proof("customers", stamping)
     assert proof.question(5) == ""
-    proof.take(answer("7@5:5:", reset=True), 10)
+    proof.take(answer("7@5:5:", reset=True), 9, 10)
     assert (stamping.made, proof.question(11)) == ([(b"customers", None, 10)], "7@5:5:")
 
 
 def test_what_was_committed_since_is_stamped() -> None:
     stamping = Stamping()
     proof = Proof("customers", stamping)
-    proof.take(answer("7@5:5:", reset=True), 10)
-    proof.take(answer("7@6:6:", "accounts/1", "accounts/*"), 20)
+    proof.take(answer("7@5:5:", reset=True), 9, 10)
+    proof.take(answer("7@6:6:", "accounts/1", "accounts/*"), 19, 20)
     assert stamping.made[1:] == [(SCOPE, (b"accounts/1", b"accounts/*"), 20)]
-    proof.take(answer("7@7:7:", reset=True), 30)
+    proof.take(answer("7@7:7:", reset=True), 29, 30)
     assert (stamping.made[2:], proof.resets) == ([(b"customers", None, 30)], 2)
+
+
+def test_an_answer_that_was_overtaken_is_heeded_and_forgotten() -> None:
+    stamping = Stamping()
+    proof = Proof("customers", stamping)
+    proof.take(answer("7@5:5:", reset=True), 1, 10)
+    proof.take(answer("7@7:7:", "accounts/1", "accounts/2"), 12, 20)
+    proof.take(answer("7@6:6:", "accounts/1"), 11, 30)
+    assert [now_ns for _, _, now_ns in stamping.made] == [10, 20, 30]
+    assert proof.question(40) == "7@7:7:"
 
 
 def test_after_a_long_silence_everything_may_have_changed() -> None:
     stamping = Stamping()
     proof = Proof("customers", stamping)
-    proof.take(answer("7@5:5:", reset=True), 10)
+    proof.take(answer("7@5:5:", reset=True), 9, 10)
     assert proof.question(10 + 60_000_000_000) == "7@5:5:"
     assert proof.question(11 + 60_000_000_000) == ""
 
@@ -68,7 +79,7 @@ def test_after_a_long_silence_everything_may_have_changed() -> None:
 def test_anything_else_proves_nothing_and_stamps_nothing(document: Any) -> None:
     stamping = Stamping()
     with pytest.raises(ProofError):
-        Proof("customers", stamping).take(document, 10)
+        Proof("customers", stamping).take(document, 9, 10)
     assert stamping.made == []
 
 
@@ -119,34 +130,55 @@ def signer(tmp_path: Any) -> IdentitySigner:
     return IdentitySigner(Keys.make(tmp_path).private_pem)
 
 
-async def test_another_replica_is_asked_after_one_that_did_not_answer(signer: IdentitySigner) -> None:
+async def test_replicas_are_asked_in_turn_and_nobody_waits_for_a_slow_one(signer: IdentitySigner) -> None:
     stamping, proven = Stamping(), asyncio.Queue[tuple[str, int]]()
-    async with replicas(2) as (first, second):
+    async with replicas(2) as (slow, quick), asyncio.timeout(30):
         prover = Prover(
             "customers",
             "customers",
-            lambda: [first.address, second.address],
+            lambda: [slow.address, quick.address],
             signer,
             stamping,
-            every_ns=2_000_000_000,
-            proven=lambda upstream, asked_ns: proven.put_nowait((upstream, asked_ns)),
+            PeersRule(freshness_ns=60_000_000_000),
+            lambda upstream, asked_ns: proven.put_nowait((upstream, asked_ns)),
         )
-        first.say({"no": "answer"})
-        second.say(answer("7@5:5:", reset=True))
-        second.say(answer("7@6:6:", "accounts/1"))
         prover.start()
+        assert await slow.questions.get() == "/internal/changes?since="
+        quick.say(answer("7@5:5:", reset=True))
         prover.ask_now()
-        async with asyncio.timeout(20):
-            assert await first.questions.get() == "/internal/changes?since="
-            prover.ask_now()
-            upstream, asked_ns = await proven.get()
-            prover.ask_now()
-            assert (await proven.get())[1] > asked_ns
+        upstream, asked_ns = await proven.get()
+        prover.ask_now()
+        assert await slow.questions.get() == "/internal/changes?since=7@5:5:"
+        quick.say(answer("7@6:6:", "accounts/1"))
+        prover.ask_now()
+        assert (await proven.get())[1] > asked_ns
+        slow.say({"no": "answer"})
         await prover.stop()
     assert upstream == "customers"
-    assert [await second.questions.get() for _ in range(2)] == [
+    assert [await quick.questions.get() for _ in range(2)] == [
         "/internal/changes?since=",
         "/internal/changes?since=7@5:5:",
     ]
     assert [scope for scope, _, _ in stamping.made] == [b"customers", SCOPE]
-    assert prover.describe() == {"asked": 3, "failures": 1, "resets": 1}
+
+
+async def test_what_answers_something_else_proves_nothing(signer: IdentitySigner) -> None:
+    stamping = Stamping()
+    async with replicas(1) as (replica,), asyncio.timeout(30):
+        prover = Prover(
+            "customers",
+            "customers",
+            lambda: [replica.address],
+            signer,
+            stamping,
+            PeersRule(freshness_ns=60_000_000_000),
+            lambda upstream, asked_ns: stamping.stamp_scope(b"proven", asked_ns),
+        )
+        replica.say({"no": "answer"})
+        replica.say(answer("7@5:5:"), status=503)
+        prover.start()
+        while prover.describe()["failures"] < 2:
+            prover.ask_now()
+            await asyncio.sleep(0.01)
+        await prover.stop()
+    assert stamping.made == []
