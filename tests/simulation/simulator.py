@@ -7,15 +7,20 @@ chooses; it is done at the replica, which then counts what it is serving; its an
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import compress
 from typing import Protocol, cast
 
 from services.gateway.balancing.endpoint import Endpoint
 from services.gateway.balancing.load_report import LoadReport
 from services.gateway.balancing.policy import Replica
+from services.gateway.resilience.concurrency import Admitted, Priority, Rejected
+from services.gateway.resilience.ledger import OK, TIMED_OUT, UNAVAILABLE, Outcome
+from tests.simulation.limits import Limits, make_limits
 from tests.simulation.world import ReplicaModel, Scenario, World, build
 
-_DONE, _ANSWER, _GONE, _PROBED, _PROBE_ANSWER = range(5)
+_DONE, _ANSWER, _GONE, _PROBED, _PROBE_ANSWER, _SWEEP = range(6)
 _SAMPLE_NS = 250_000_000
+_SWEEP_NS = 100_000_000
 
 
 class Chooser(Protocol):
@@ -48,12 +53,18 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Latencies in nanoseconds as clients saw them; a failed request counts as the client's timeout."""
+    """Latencies in nanoseconds as clients saw them; a failed request counts as the client's timeout.
+
+    `lost` is the work that failed requests would have been, as a share of all: where `errors` depend on which requests
+    happen to be served, large ones or small ones, this does not.
+    """
 
     p50: int
     p99: int
     p999: int
     errors: float
+    lost: float
+    answered_p50: int
     answered_p99: int
     shares: tuple[float, ...]
     probes: float
@@ -62,11 +73,13 @@ class Result:
 class _Gateway:
     """One gateway process: its own policy, its own endpoints."""
 
-    def __init__(self, policy: Chooser, replicas: int) -> None:
+    def __init__(self, policy: Chooser, scenario: Scenario) -> None:
         self.policy = policy
         self.endpoints = tuple(
-            Endpoint(Replica("simulated", f"10.0.0.{index}", 80)) for index in range(replicas)
+            Endpoint(Replica("simulated", f"10.0.0.{index}", 80)) for index in range(scenario.replicas)
         )
+        self.limits = make_limits(scenario.limits, self.endpoints)
+        self.swept = False  # whether a sweep of its queue is due
         self.index = {endpoint: index for index, endpoint in enumerate(self.endpoints)}
         self.choose = policy.choose
         self.prober = cast(Prober, policy) if hasattr(policy, "wanted_probes") else None
@@ -113,13 +126,15 @@ class _Run:
         self.world = world
         self.meters = [_Meter(model) for model in world.replicas]
         self.gateways = [
-            _Gateway(make_policy(scenario.seed * 1000 + number), scenario.replicas)
+            _Gateway(make_policy(scenario.seed * 1000 + number), scenario)
             for number in range(scenario.gateways)
         ]
         self.heap: list[tuple[int, int, int, int]] = []
-        self.latency = [scenario.timeout_ns] * scenario.requests
-        self.failed = bytearray(scenario.requests)
-        self.target: list[Endpoint] = []
+        self.latency = [scenario.timeout_ns] * scenario.arriving
+        self.failed = bytearray(scenario.arriving)
+        self.sent_ns = [0] * scenario.arriving
+        self.target: dict[int, Endpoint] = {}
+        self.now = 0
         self.told: dict[int, LoadReport] = {}
         self.found: dict[int, int] = {}
         self.probing: dict[int, tuple[Prober, Endpoint]] = {}
@@ -136,6 +151,7 @@ class _Run:
             _GONE: self.gone,
             _PROBED: self.probed,
             _PROBE_ANSWER: self.probe_answer,
+            _SWEEP: self.sweep,
         }
         for number, now in enumerate(self.world.arrivals_ns):
             while heap and heap[0][0] <= now:
@@ -147,17 +163,53 @@ class _Run:
             handlers[kind](at, about, detail)
 
     def arrive(self, now: int, number: int) -> None:
-        scenario, gateway = self.scenario, self.gateways[self.world.gateways[number]]
+        gateway = self.gateways[self.world.gateways[number]]
         if gateway.prober is not None:
             for endpoint in gateway.prober.wanted_probes(now):
                 self.send_probe(now, gateway, endpoint)
-        endpoint = gateway.choose(gateway.endpoints, now, b"%d" % number)
+        if gateway.limits is None:
+            self.send(now, number, gateway, gateway.endpoints)
+        else:
+            self.enter(now, number, gateway, gateway.limits)
+
+    def enter(self, now: int, number: int, gateway: _Gateway, limits: Limits) -> None:
+        """Sends a request when the gateway has a place for it, at once or later."""
+
+        def go(granted: bool) -> None:
+            if granted:
+                self.send(self.now, number, gateway, limits.candidates())
+            else:
+                self.failed[number] = 1
+
+        self.now = now
+        answer = limits.try_acquire(now, Priority.NORMAL, go)
+        if isinstance(answer, Admitted):
+            go(True)
+        elif isinstance(answer, Rejected):
+            go(False)
+        elif not gateway.swept:
+            gateway.swept = True
+            heappush(self.heap, (now + _SWEEP_NS, _SWEEP, self.gateways.index(gateway), 0))
+
+    def sweep(self, now: int, number: int, _: int) -> None:
+        gateway = self.gateways[number]
+        assert gateway.limits is not None
+        self.now = now
+        gateway.limits.expire(now)
+        gateway.swept = gateway.limits.waiting > 0
+        if gateway.swept:
+            heappush(self.heap, (now + _SWEEP_NS, _SWEEP, number, 0))
+
+    def send(self, now: int, number: int, gateway: _Gateway, candidates: Sequence[Endpoint]) -> None:
+        scenario = self.scenario
+        endpoint = gateway.choose(candidates, now, b"%d" % number)
         endpoint.began(now)
-        self.target.append(endpoint)
+        self.target[number] = endpoint
+        self.sent_ns[number] = now
         index = gateway.index[endpoint]
         model = self.world.replicas[index]
         reached = now + scenario.network_ns
-        gives_up = now + scenario.timeout_ns
+        gives_up = self.world.arrivals_ns[number] + scenario.timeout_ns
         if model.refuses(reached):
             self.failed[number] = 1
             heappush(self.heap, (reached + scenario.network_ns, _ANSWER, number, index))
@@ -180,28 +232,31 @@ class _Run:
         model = self.world.replicas[index]
         model.inflight -= 1
         if self.serves_probes:
-            model.observe(self.found.pop(number), now - self.world.arrivals_ns[number])
+            model.observe(self.found.pop(number), now - self.sent_ns[number])
 
     def answer(self, now: int, number: int, index: int) -> None:
-        endpoint = self.target[number]
         report = self.told.pop(number, None)
         if report is not None:
-            endpoint.reported(report, now)
-        latency = now - self.world.arrivals_ns[number]
-        failed = self.failed[number]
-        endpoint.ended(now, latency, not failed)
-        self.tell(number, latency, now)
-        if not failed:
-            self.latency[number] = latency
+            self.target[number].reported(report, now)
+        if not self.failed[number]:
+            self.latency[number] = now - self.world.arrivals_ns[number]
+            self.tell(number, now, OK)
+        else:
+            self.tell(number, now, UNAVAILABLE)
 
     def gone(self, now: int, number: int, index: int) -> None:
-        self.target[number].ended(now, self.scenario.timeout_ns, False)
-        self.tell(number, self.scenario.timeout_ns, now)
+        self.tell(number, now, TIMED_OUT)
 
-    def tell(self, number: int, latency: int, now: int) -> None:
-        observer = self.gateways[self.world.gateways[number]].observer
-        if observer is not None:
-            observer.answered(self.target[number], latency, now)
+    def tell(self, number: int, now: int, outcome: Outcome) -> None:
+        """A request is over for the gateway."""
+        gateway, endpoint = self.gateways[self.world.gateways[number]], self.target.pop(number)
+        latency = now - self.sent_ns[number]
+        endpoint.ended(now, latency, outcome is OK)
+        if gateway.observer is not None:
+            gateway.observer.answered(endpoint, latency, now)
+        if gateway.limits is not None:
+            self.now = now
+            gateway.limits.release_of(endpoint, now, latency, outcome)
 
     def send_probe(self, now: int, gateway: _Gateway, endpoint: Endpoint) -> None:
         assert gateway.prober is not None
@@ -230,14 +285,17 @@ class _Run:
             if not failed
         )
         served = sum(model.served for model in self.world.replicas) or 1
+        demands = self.world.demands_ns[first:]
         return Result(
             p50=_quantile(everyone, 0.5),
             p99=_quantile(everyone, 0.99),
             p999=_quantile(everyone, 0.999),
-            errors=sum(self.failed[first:]) / (scenario.requests - first),
+            errors=sum(self.failed[first:]) / (scenario.arriving - first),
+            lost=sum(compress(demands, self.failed[first:])) / sum(demands),
+            answered_p50=_quantile(answered, 0.5) if answered else scenario.timeout_ns,
             answered_p99=_quantile(answered, 0.99) if answered else scenario.timeout_ns,
             shares=tuple(model.served / served for model in self.world.replicas),
-            probes=self.probes / scenario.requests,
+            probes=self.probes / scenario.arriving,
         )
 
 

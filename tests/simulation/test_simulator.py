@@ -7,8 +7,12 @@ from math import log
 import pytest
 
 from services.gateway.balancing.endpoint import Endpoint
+from services.gateway.balancing.policy import Replica
 from services.gateway.balancing.round_robin import RoundRobin
+from services.gateway.resilience.adaptive_limit import LimitRule
+from services.gateway.resilience.concurrency import ADMITTED, Priority
 from tests.simulation.contestants import EVERYONE
+from tests.simulation.limits import ReplicaLimits
 from tests.simulation.simulator import Result, simulate
 from tests.simulation.world import MEAN_SERVICE_NS, MS, SECOND, ReplicaModel, Scenario, build
 
@@ -123,3 +127,52 @@ def test_a_replica_expects_the_median_latency_at_its_load() -> None:
     assert model.expected_latency() == 12
     model.inflight = 3
     assert model.expected_latency() == 50
+
+
+def test_above_capacity_all_begin_with_full_queues() -> None:
+    """Else whoever fills them last seems to lose nothing, and then loses as much as everyone."""
+    scenario = Scenario("equal", 16, 1.1, requests=8_000)
+    assert scenario.begun().backlog == 16 * 54
+    assert replace(scenario, load=0.9).begun().backlog == 0
+    assert run(scenario, "haproxy leastconn").lost < 0.01
+    assert run(scenario.begun(), "haproxy leastconn").lost > 0.05
+
+
+def test_the_work_that_is_lost_does_not_depend_on_which_requests_are_served() -> None:
+    scenario = Scenario("equal", 4, 1.7, requests=12_000).begun()
+    results = [run(scenario, name) for name in ("adaptive", "round_robin", "least_requests", "peak_ewma")]
+    lost, errors = ([getattr(one, what) for one in results] for what in ("lost", "errors"))
+    assert max(lost) - min(lost) < 0.005 < max(errors) - min(errors)
+    assert min(lost) == pytest.approx(1 - 1 / 1.7, abs=0.03)
+
+
+@pytest.mark.parametrize("limits", ["upstream", "replica"])
+def test_a_limit_keeps_those_short_who_are_answered(limits: str) -> None:
+    scenario = Scenario("equal", 4, 1.3, requests=12_000)
+    unlimited, limited = (run(replace(scenario, limits=one), "adaptive") for one in ("none", limits))
+    assert limited.answered_p50 < unlimited.answered_p50 / 2
+    assert limited.lost < unlimited.lost + 0.06
+
+
+@pytest.mark.parametrize("limits", ["upstream", "replica"])
+@pytest.mark.parametrize("load", [0.5, 1.3])
+def test_whatever_the_limit_every_request_ends_once(limits: str, load: float) -> None:
+    seen: list[Sequence[Endpoint]] = []
+    scenario = Scenario("slow_pair", 4, load, requests=5000, gateways=2, limits=limits)
+    result = simulate(scenario, lambda _: _Counting(seen))
+    endpoints = {one for fleet in seen for one in fleet}
+    assert all(one.active == 0 for one in endpoints)
+    assert sum(one.requests for one in endpoints) == sum(one.answers + one.failures for one in endpoints)
+    assert sum(one.requests for one in endpoints) <= 5000
+    assert simulate(scenario, lambda _: RoundRobin()) == result
+
+
+def test_a_replica_with_a_limit_of_its_own_gets_no_more_than_that() -> None:
+    endpoints = tuple(Endpoint(Replica("simulated", f"10.0.0.{n}", 80)) for n in range(2))
+    limits = ReplicaLimits(endpoints, LimitRule(min_limit=2, initial_limit=2))
+    for count in range(4):
+        assert limits.try_acquire(0, Priority.NORMAL, print) is ADMITTED
+        one = limits.candidates()[0]
+        one.began(0)
+        assert one.active <= 2, count
+    assert limits.try_acquire(0, Priority.NORMAL, print) is not ADMITTED

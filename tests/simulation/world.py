@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heapreplace
 from random import Random
 from typing import Final
@@ -27,6 +27,10 @@ class Scenario:
     load          arrival rate as a share of what the fleet can serve: slow members count as slow and disturbed
                   ones as on average, but the one that degrades or fails as sound
     requests      how many arrive; the first 40 %, in which averages settle and queues fill, are not measured
+    backlog       how many more arrive all at once before them. Above capacity queues are full sooner or later, and
+                  until they are, who fills them last seems to serve more
+    limits        what each gateway lets through: none (everything), upstream (the limit that is learnt for all
+                  replicas together, and its queue), replica (a limit for each replica, and one queue)
     gateways      among which arrivals are spread at random; each knows only its own requests
     service       lognormal (sigma 1) or exponential
     timeout_ns    after which a client goes away; what has not been started by then is not started any more
@@ -46,11 +50,22 @@ class Scenario:
     network_ns: int = MS // 4
     reports: bool = True
     seed: int = 1
+    backlog: int = 0
+    limits: str = "none"
+
+    def begun(self) -> "Scenario":
+        """The same, with full queues at the beginning where they would be full sooner or later."""
+        return replace(self, backlog=self.replicas * (self.workers + self.queue)) if self.load > 1.0 else self
+
+    @property
+    def arriving(self) -> int:
+        """How many requests there are."""
+        return self.backlog + self.requests
 
     @property
     def first_measured(self) -> int:
         """The number of the first request that is measured."""
-        return self.requests * 2 // 5
+        return self.backlog + self.requests * 2 // 5
 
 
 class ReplicaModel:
@@ -125,7 +140,7 @@ def build(scenario: Scenario) -> World:
     rng = Random(f"{scenario.seed} {scenario.fleet} {scenario.replicas}")  # noqa: S311
     rate = scenario.load * _capacity(scenario) * scenario.workers / MEAN_SERVICE_NS  # per nanosecond
     span_ns = int(scenario.requests / rate)
-    arrivals: list[int] = []
+    arrivals = [0] * scenario.backlog
     now = 0.0
     for _ in range(scenario.requests):
         now += rng.expovariate(rate)
@@ -142,8 +157,8 @@ def build(scenario: Scenario) -> World:
             for index in range(scenario.replicas)
         ),
         arrivals_ns=arrivals,
-        demands_ns=[draw(rng) for _ in range(scenario.requests)],
-        gateways=[int(rng.random() * scenario.gateways) for _ in range(scenario.requests)],
+        demands_ns=[draw(rng) for _ in range(scenario.arriving)],
+        gateways=[int(rng.random() * scenario.gateways) for _ in range(scenario.arriving)],
     )
 
 
