@@ -45,7 +45,7 @@ class Coherence:
         self.caches: list[RouteCache] = []
         self.second: SecondLevel | None = None
         """Told of what passes this gateway. What others hear it need not: each uses nothing from there that it knows to
-        be changed (docs/adr/0016)."""
+        be changed (docs/adr/0018)."""
 
     def scope(self, tenant: bytes) -> bytes:
         """What the tags of a tenant at this upstream are in; tags are the same in all tenants and services."""

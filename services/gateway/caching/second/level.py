@@ -3,15 +3,16 @@
 It never makes an answer older than the first level would have it. What it gives is used like an answer that this worker
 itself asked for at an instant, which is not after the one at which somebody did: so whatever this worker knows to have
 changed since, by its own stamps, keeps it out. And what other gateways have passed on, and this one has not heard of
-yet, is kept out by the servers (`scripts`), as far as they were told. See docs/adr/0016.
+yet, is kept out by the servers (`scripts`), as far as they were told. See docs/adr/0018.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from hashlib import blake2b
-from secrets import token_bytes
+from itertools import count
+from secrets import token_hex
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
@@ -29,6 +30,8 @@ _LARGE: Final = 64 * 1024
 """From so many bytes on, (de)compression goes to a thread: 0.5 ms, and so long nobody else would be served."""
 _LEAST_LIFE_MS: Final = 1_000
 _SCAN: Final = 1_000
+_OUTDATED: Final = b"1"
+_FOUND: Final = b"2"
 
 
 class Token(NamedTuple):
@@ -68,6 +71,8 @@ class SecondLevel:
         self.stored_bytes = 0
         self.plain_bytes = 0
         self._prefix = rule.prefix.encode("ascii") + b":{"
+        self._own = token_hex(8).encode("ascii")
+        self._generations = count()
         self._queue: asyncio.Queue[tuple[bytes, Token, SharedAnswer, bytes, int]] = asyncio.Queue()
         self._queued_bytes = 0
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -110,22 +115,30 @@ class SecondLevel:
             else:
                 self._found(link, key, result, sent_ns, done)
 
-        return self.servers.run(LOOK, (state, self._entry(scope, key)), (identity, token_bytes(8)), answered)
+        return self.servers.run(
+            LOOK, (state, self._entry(scope, key)), (identity, self._new_generation()), answered
+        )
 
     def _found(
-        self, link: Link, key: bytes, result: Sequence[Any], sent_ns: int, done: Callable[[Found], None]
+        self, link: Link, key: bytes, result: bytes, sent_ns: int, done: Callable[[Found], None]
     ) -> None:
-        generation, clock, seconds, microseconds, what, *data = result
-        now_us = int(seconds) * 1_000_000 + int(microseconds)
+        told, _, data = result.partition(b"\n")
+        try:
+            generation, clock, seconds, microseconds, what = told.split(b" ")
+            now_us = int(seconds) * 1_000_000 + int(microseconds)
+        except ValueError as error:
+            self._garbled(error)
+            done(NOTHING)
+            return
         link.clock.observe(sent_ns, perf_counter_ns(), now_us)
         token = Token(generation, clock, now_us)
         if what != _FOUND:
             self.counts["outdated" if what == _OUTDATED else "misses"] += 1
             done(Found(token))
-        elif len(data[0]) < _LARGE:
-            self._read(link, key, data[0], token, done)
+        elif len(data) < _LARGE:
+            self._read(link, key, data, token, done)
         else:
-            self._keep(self._read_aside(link, key, data[0], token, done))
+            self._keep(self._read_aside(link, key, data, token, done))
 
     def _read(self, link: Link, key: bytes, data: bytes, token: Token, done: Callable[[Found], None]) -> None:
         try:
@@ -147,7 +160,7 @@ class SecondLevel:
         else:
             done(self._dated(link, answer, token))
 
-    def _garbled(self, error: EntryError) -> None:
+    def _garbled(self, error: ValueError) -> None:
         self.counts["garbled"] += 1
         log.warning("what is stored in the second level cannot be read: %s", error)
 
@@ -277,6 +290,9 @@ class SecondLevel:
             "stored_bytes": self.stored_bytes,
         }
 
+    def _new_generation(self) -> bytes:
+        return b"%b-%d" % (self._own, next(self._generations))
+
     def _state(self, scope: bytes) -> bytes:
         return b"%b%b}s" % (self._prefix, scope)
 
@@ -293,7 +309,3 @@ class SecondLevel:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the second level failed by a mistake of ours", exc_info=error)
-
-
-_OUTDATED: Final = 1
-_FOUND: Final = 2

@@ -26,19 +26,23 @@ STATE_MS: Final = 86_400_000
 """A state lives for a day, whatever happens; so it does not grow for ever."""
 
 # Keys: state, entry. Arguments: the server's identity, a new generation.
-# Answers: generation, clock, seconds, microseconds, what was found (0 nothing, 1 what is out of date, 2 an answer), it.
+# Answers one string, as each part of a list would cost its reader 2.5 µs: generation, clock, seconds, microseconds and
+# what was found (0 nothing, 1 what is out of date, 2 an answer), with spaces between; a line end; and the answer.
 LOOK: Final = Script(f"""
 local state = redis.pcall('HMGET', KEYS[1], 'i', 'g', 'c')
 local now = redis.call('TIME')
+local function told(generation, clock, what)
+  return generation .. ' ' .. clock .. ' ' .. now[1] .. ' ' .. now[2] .. ' ' .. what .. '\\n'
+end
 if state.err or state[1] ~= ARGV[1] then
   redis.call('UNLINK', KEYS[1], KEYS[2])
   redis.call('HSET', KEYS[1], 'i', ARGV[1], 'g', ARGV[2], 'c', 0)
   redis.call('PEXPIRE', KEYS[1], {STATE_MS})
-  return {{ARGV[2], '0', now[1], now[2], 0}}
+  return told(ARGV[2], 0, 0)
 end
 local entry = redis.pcall('HMGET', KEYS[2], 'g', 'c', 's')
 if not entry.err and not entry[1] then
-  return {{state[2], state[3], now[1], now[2], 0}}
+  return told(state[2], state[3], 0)
 end
 local clock = not entry.err and entry[1] == state[2] and entry[3] and #entry[3] % 2 == 0 and tonumber(entry[2])
 if clock then
@@ -50,9 +54,9 @@ if clock then
 end
 if not clock then
   redis.call('UNLINK', KEYS[2])
-  return {{state[2], state[3], now[1], now[2], 1}}
+  return told(state[2], state[3], 1)
 end
-return {{state[2], state[3], now[1], now[2], 2, redis.call('HGET', KEYS[2], 'a')}}
+return told(state[2], state[3], 2) .. (redis.call('HGET', KEYS[2], 'a') or '')
 """)
 
 # Keys: state, entry. Arguments: generation, clock, slots, the answer, milliseconds to live. Answers 1 if it was stored.

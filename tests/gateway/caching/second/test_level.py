@@ -203,6 +203,17 @@ async def test_what_was_asked_for_before_a_worker_knew_the_servers_clock_is_not_
     assert (await look(level)).answer is not None
 
 
+async def test_a_state_that_cannot_be_read_costs_its_use(level: SecondLevel, shared_valkey: Valkey) -> None:
+    await store(level, await token_of(level))
+    [state] = shared_valkey.keys("*}s")
+    with shared_valkey.client() as client:
+        client.hset(state, "g", "of two words")
+    assert (await look(level)).token is None
+    assert level.counts["garbled"] == 1
+    await change(level, lambda: level.forget(SCOPE))
+    assert (await look(level)).token is not None
+
+
 async def test_a_damaged_state_is_begun_anew(level: SecondLevel, shared_valkey: Valkey) -> None:
     await store(level, await token_of(level))
     [state] = shared_valkey.keys("*}s")
