@@ -48,7 +48,8 @@ _UNSTORABLE_NS: Final = 2_000_000_000
 _TOO_LARGE_NS: Final = 60_000_000_000
 """The same of one that was too large: to find out anew costs the beginning of a long body."""
 _CHANGED: Final = "changed"
-_MOST_UNSTORABLE: Final = 10_000
+_MOST_UNSTORABLE: Final = 2_000
+"""Of so many keys that is known: 0.3 MiB, which the bound does not count."""
 
 
 class Filling:
