@@ -134,6 +134,7 @@ def test_above_capacity_all_begin_with_full_queues() -> None:
     scenario = Scenario("equal", 16, 1.1, requests=8_000)
     assert scenario.begun().backlog == 16 * 54
     assert replace(scenario, load=0.9).begun().backlog == 0
+    assert replace(scenario, limits="upstream").begun().backlog == 0, "they never fill"
     assert run(scenario, "haproxy leastconn").lost < 0.01
     assert run(scenario.begun(), "haproxy leastconn").lost > 0.05
 

@@ -55,7 +55,9 @@ class Scenario:
 
     def begun(self) -> "Scenario":
         """The same, with full queues at the beginning where they would be full sooner or later."""
-        return replace(self, backlog=self.replicas * (self.workers + self.queue)) if self.load > 1.0 else self
+        if self.load <= 1.0 or self.limits != "none":
+            return self
+        return replace(self, backlog=self.replicas * (self.workers + self.queue))
 
     @property
     def arriving(self) -> int:
