@@ -1,6 +1,6 @@
 """Replicas are killed, stopped, slowed, broken, removed and added under steady load, and the gateway is reloaded.
 
-    make bench BENCH=chaos ARGS="--seconds 120 --rate 200"
+    make bench BENCH=chaos ARGS="--seconds 120 --rate 200 --workers 2"
 
 Four replicas, each request of which takes 5 to 15 ms; of twenty requests ten are GET, six PUT, two POST with an
 Idempotency-Key and two POST without. Ends with an error if a request that may be repeated failed, an answer was not the
@@ -54,7 +54,7 @@ async def main(options: argparse.Namespace) -> None:
     if options.no_hedging:
         upstream["hedging"] = False
     with tempfile.TemporaryDirectory() as folder:
-        async with prepared(Path(folder), options.rate, options.seed, **upstream) as parts:
+        async with prepared(Path(folder), options.rate, options.seed, options.workers, **upstream) as parts:
             rounds = max(1, round(options.seconds / (len(phases(print)) * _PHASE_S * 1.5)))
             report = await drill(*parts, seconds=_PHASE_S, rounds=rounds)
     print_report(report)
@@ -80,6 +80,7 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=200.0, help="requests a second")
     parser.add_argument("--policy", default="adaptive")
     parser.add_argument("--no-hedging", action="store_true")
+    parser.add_argument("--workers", type=int, default=2, help="of the gateway")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     run(lambda: main(arguments))

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from httpx2 import TransportError
+
 from tests.gateway.chaos.fleet import NAMES, Fleet
 from tests.gateway.chaos.phases import Phase, phases
 from tests.gateway.chaos.traffic import KEYED, Tally, Traffic
-from tests.gateway.processes import GatewayProcess
+from tests.gateway.processes import GatewayProcess, eventually
 
 
 @dataclass
@@ -72,15 +74,19 @@ def still(upstream: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 @asynccontextmanager
 async def prepared(
-    folder: Path, rate: float, seed: int, **upstream: Any
+    folder: Path, rate: float, seed: int, workers: int, **upstream: Any
 ) -> AsyncIterator[tuple[Fleet, GatewayProcess, Traffic]]:
-    """The replicas, the gateway in front of them (`upstream` changes its document), and a load that has not begun."""
-    fleet = Fleet(folder, **upstream)
+    """The replicas, the gateway in front of them with so many workers, and a load that has not begun.
+
+    `upstream` changes the gateway's document.
+    """
+    fleet = Fleet(folder, workers, **upstream)
     try:
         await fleet.until_up()
         gateway = GatewayProcess(folder, [], fleet.content, admin=True)
         try:
             await gateway.until_ready()
+            await _until_all_serve(gateway, workers)
             yield fleet, gateway, Traffic(gateway.port, gateway.keys[0], rate, seed)
         finally:
             printed = gateway.stop()
@@ -103,6 +109,19 @@ async def drill(
     await asyncio.sleep(0.5)  # a replica that was stopped may still execute what it had received
     upstream, ledger = await _at_rest(gateway)
     return Report(tallies, traffic.answered, fleet.executions(), upstream, ledger)
+
+
+async def _until_all_serve(gateway: GatewayProcess, workers: int) -> None:
+    async with gateway.admin() as admin:
+
+        async def all_serve() -> bool:
+            try:
+                ready = [one["ready"] for one in (await admin.get("workers")).json()]
+            except TransportError:  # the admin API comes last
+                return False
+            return ready == [True] * workers
+
+        await eventually(all_serve)
 
 
 async def _at_rest(gateway: GatewayProcess) -> tuple[dict[str, Any], dict[str, Any]]:

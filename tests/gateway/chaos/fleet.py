@@ -45,7 +45,8 @@ class ChaosReplica(Process):
 class Fleet:
     """The replicas, the file that lists them, and the journal of what they executed."""
 
-    def __init__(self, folder: Path, **upstream: Any) -> None:
+    def __init__(self, folder: Path, workers: int, **upstream: Any) -> None:
+        self._workers = workers
         self._always = upstream
         self._folder = folder
         self._journal = folder / "journal"
@@ -78,7 +79,7 @@ class Fleet:
         }
         route = {"name": "all", "prefix": "/", "upstream": "echo", "timeout_s": 10, "attempt_timeout_s": 0.6}
         self.content = {
-            "workers": 1,
+            "workers": self._workers,
             "routes": [route],
             "upstreams": {"echo": upstream | self._always | more},
         }
