@@ -37,6 +37,9 @@ class Cache(Answer):
     hit_ratio: float | None = Field(
         description="Hits, collapsed and shared, of all requests; null when there were none."
     )
+    unproven: int = Field(
+        description="Requests for what is stored but was not used, as not all changes were certain to be known."
+    )
     in_flight: int = Field(description="What is being fetched, and others may wait for.")
     stored: int
     not_stored: dict[str, int] = Field(description="Answers that came and were not stored, by why.")
@@ -106,20 +109,15 @@ class PeerWrites(Answer):
     counts: dict[str, int]
 
 
-class PeerUpstream(Answer):
-    """One that tells of its changes."""
-
-    usable: bool = Field(description="What is stored of it may be used, as far as other gateways go.")
-    refused: int = Field(description="Stored answers that were not used for that.")
-
-
 class Peers(Answer):
     """Other gateways before the same services, of all workers together."""
 
     gateway: str | None = Field(description="This one's name in the registry; of each start, another one.")
     speaker: Speaker | None = Field(description="Null while the workers are about to elect one.")
     writes: PeerWrites
-    upstreams: dict[str, PeerUpstream]
+    upstreams: dict[str, bool] = Field(
+        description="Whether what is stored of an upstream may be used, as far as other gateways go."
+    )
 
 
 class Comparison(Answer):

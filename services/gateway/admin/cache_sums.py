@@ -5,7 +5,7 @@ from typing import Any
 
 from services.gateway.admin.sums import State, total
 
-_ADDED = ("bound_bytes", "used_bytes", "entries", "tags", "in_flight")
+_ADDED = ("bound_bytes", "used_bytes", "entries", "tags", "in_flight", "unproven")
 _COUNTED = ("stored", "evicted", "expired", "invalidated", "too_large")
 _SECOND = ("losses", "queued", "plain_bytes", "stored_bytes")
 _SPARED = ("hit", "collapsed", "shared")
@@ -63,9 +63,6 @@ def peers(states: Mapping[int, State]) -> dict[str, Any]:
     if not every:
         raise KeyError("peers")
     names = sorted({name for one in every for name in one["upstreams"]})
-    upstreams = {
-        name: [one["upstreams"][name] for one in every if name in one["upstreams"]] for name in names
-    }
     return {
         "gateway": next((one["gateway"] for one in every if one["gateway"]), None),
         "speaker": next((one["speaker"] for one in every if one["speaker"] is not None), None),
@@ -75,11 +72,7 @@ def peers(states: Mapping[int, State]) -> dict[str, Any]:
             "counts": total(one["writes"]["counts"] for one in every),
         },
         "upstreams": {
-            name: {
-                "usable": all(one["usable"] for one in told),
-                "refused": sum(one["refused"] for one in told),
-            }
-            for name, told in upstreams.items()
+            name: all(one["upstreams"][name] for one in every if name in one["upstreams"]) for name in names
         },
     }
 

@@ -98,6 +98,7 @@ class RouteCache(Filling):
     ) -> None:
         Filling.__init__(self, name, rule, coherence, current)
         self.requests = dict.fromkeys(OUTCOMES, 0)
+        self.unproven = 0
         self._audiences = Audiences(rule.visibility)
 
     def configure(self, rule: CacheRule, current: Callable[[int], bool] | None, now_ns: int) -> None:
@@ -139,6 +140,8 @@ class RouteCache(Filling):
         doubt = self._doubt(entry.value, now_ns) if entry is not None else ""
         if doubt is CHANGED:
             self.store.remove(key)  # by another process: all variants show the same records
+        elif doubt:
+            self.unproven += 1
         resource = entry.value if entry is not None and not doubt else None
         request: Fields = fields.found
         variants: tuple[StoredAnswer, ...] = ()
@@ -319,6 +322,7 @@ class RouteCache(Filling):
             "visibility": self.rule.visibility.value,
             "current": self._current is None or self._current(now_ns),
             "requests": dict(self.requests),
+            "unproven": self.unproven,
             "not_stored": dict(self.refused),
             "in_flight": len(self._flights),
         }

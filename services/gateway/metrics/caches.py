@@ -10,13 +10,13 @@ from services.gateway.metrics.definitions import (
     CACHE_INVALIDATIONS,
     CACHE_PEERS_LAPSES,
     CACHE_PEERS_OTHERS,
-    CACHE_PEERS_REFUSED,
     CACHE_PEERS_WAIT,
     CACHE_PEERS_WRITES,
     CACHE_REQUESTS,
     CACHE_SECOND_FAILURES,
+    CACHE_SECOND_MISSING,
     CACHE_SECOND_OPERATIONS,
-    CACHE_SECOND_SERVERS,
+    CACHE_UNPROVEN,
 )
 from shared.telemetry.metrics.families import Family, Number, merged
 
@@ -36,7 +36,7 @@ def second_families(second: Mapping[str, Any] | None) -> list[Family]:
             [Number((outcome,), count) for outcome, count in second["counts"].items()],
         ),
         Family(CACHE_SECOND_FAILURES, [Number((kind,), count) for kind, count in second["failures"].items()]),
-        Family(CACHE_SECOND_SERVERS, [Number((), len(second["servers"]))]),
+        Family(CACHE_SECOND_MISSING, [Number((), second["primaries"] - len(second["servers"]))]),
     ]
 
 
@@ -50,10 +50,6 @@ def peers_families(peers: Mapping[str, Any] | None) -> list[Family]:
             CACHE_PEERS_WRITES, [Number((outcome,), count) for outcome, count in writes["counts"].items()]
         ),
         Family(CACHE_PEERS_WAIT, [Number((), writes["waited_s"])]),
-        Family(
-            CACHE_PEERS_REFUSED,
-            [Number((name,), upstream["refused"]) for name, upstream in peers["upstreams"].items()],
-        ),
     ]
     if speaker is not None:
         families.append(Family(CACHE_PEERS_LAPSES, [Number((), speaker["lapses"])]))
@@ -73,4 +69,5 @@ def _families(cache: Mapping[str, Any]) -> list[Family]:
         Family(CACHE_ENTRIES, [Number((route,), cache["entries"])]),
         Family(CACHE_EVICTIONS, [Number((route,), counts["evicted"])]),
         Family(CACHE_INVALIDATIONS, [Number((route,), counts["invalidated"])]),
+        Family(CACHE_UNPROVEN, [Number((route,), cache["unproven"])]),
     ]

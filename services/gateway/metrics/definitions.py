@@ -97,6 +97,13 @@ CACHE_INVALIDATIONS: Final = Metric(
     "What a route's cache dropped because something was changed, or an operator wished it.",
     ("http.route",),
 )
+CACHE_UNPROVEN: Final = Metric(
+    "crm.gateway.cache.unproven",
+    Kind.COUNTER,
+    "{request}",
+    "Requests for what is stored but was not used, as it was not certain that all changes were known here.",
+    ("http.route",),
+)
 CACHE_SECOND_OPERATIONS: Final = Metric(
     "crm.gateway.cache.second.operations",
     Kind.COUNTER,
@@ -111,13 +118,13 @@ CACHE_SECOND_FAILURES: Final = Metric(
     "What the servers of the second level were asked in vain, or could not be asked.",
     ("error.type",),
 )
-CACHE_SECOND_SERVERS: Final = Metric(
-    "crm.gateway.cache.second.servers",
+CACHE_SECOND_MISSING: Final = Metric(
+    "crm.gateway.cache.second.missing",
     Kind.GAUGE,
     "{server}",
-    "Servers of the second level that can be asked, by the worker that can ask the fewest.",
+    "Servers of the second level that cannot be asked, by the worker that lacks most.",
     (),
-    Across.MIN,
+    Across.MAX,
 )
 CACHE_PEERS_WRITES: Final = Metric(
     "crm.gateway.cache.peers.writes",
@@ -132,13 +139,6 @@ CACHE_PEERS_WAIT: Final = Metric(
     "s",
     "The time that callers waited for other gateways.",
     (),
-)
-CACHE_PEERS_REFUSED: Final = Metric(
-    "crm.gateway.cache.peers.refused",
-    Kind.COUNTER,
-    "{request}",
-    "Stored answers that were not used, as another gateway might have passed on a write that is not known here.",
-    ("crm.upstream.name",),
 )
 CACHE_PEERS_LAPSES: Final = Metric(
     "crm.gateway.cache.peers.lapses",
@@ -170,12 +170,12 @@ GATEWAY_METRICS: Final = (
     CACHE_ENTRIES,
     CACHE_EVICTIONS,
     CACHE_INVALIDATIONS,
+    CACHE_UNPROVEN,
     CACHE_SECOND_OPERATIONS,
     CACHE_SECOND_FAILURES,
-    CACHE_SECOND_SERVERS,
+    CACHE_SECOND_MISSING,
     CACHE_PEERS_WRITES,
     CACHE_PEERS_WAIT,
-    CACHE_PEERS_REFUSED,
     CACHE_PEERS_LAPSES,
     CACHE_PEERS_OTHERS,
 )

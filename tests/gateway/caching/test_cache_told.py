@@ -166,8 +166,17 @@ async def test_explain_tells_that_changes_are_not_known(stage: Stage) -> None:
     told = cache.explain(head_of(), None, perf_counter_ns())
     assert told["outcome"] == "miss"
     assert told["reason"].startswith("Nothing stored is used at the moment")
-    assert cache.describe(0)["current"] is False
+    assert (cache.describe(0)["current"], cache.unproven) == (False, 0)
     assert plain.describe(0)["current"] is True
+
+
+async def test_what_is_stored_but_not_used_is_counted(stage: Stage) -> None:
+    await ask(stage)
+    await answer(stage)
+    cache = cache_of(stage)
+    cache._current = lambda now_ns: False
+    await ask(stage)
+    assert (cache.unproven, cache.describe(0)["unproven"]) == (1, 1)
 
 
 def test_who_asks_decides_where_answers_are_not_for_everyone() -> None:

@@ -30,8 +30,6 @@ class Place:
         self._upstream = upstream
         self._words = board.words
         self._at = _NEVER
-        self.refused = 0
-        """How often something that is stored was not used for it."""
 
     def current(self, now_ns: int) -> bool:
         """Whether nobody can have acknowledged a write before `now_ns` that is not known here."""
@@ -39,9 +37,7 @@ class Place:
             return True
         if self._at == _NEVER:
             self._at = self._board.find(self._upstream)
-            if now_ns < self._words[self._at]:
-                return True
-        self.refused += 1
+            return now_ns < self._words[self._at]
         return False
 
 

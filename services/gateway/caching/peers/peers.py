@@ -170,13 +170,7 @@ class Peers:
             "speaks": self._board.elected,
             "speaker": self._speaker.describe(now_ns) if self._board.elected else None,
             "writes": self._teller.describe(),
-            "upstreams": {
-                name: {
-                    "usable": self._board.until_ns(name) > now_ns,
-                    "refused": currency.place.refused,
-                }
-                for name, currency in self._currencies.items()
-            },
+            "upstreams": {name: self._board.until_ns(name) > now_ns for name in self._currencies},
         }
 
 

@@ -34,7 +34,6 @@ def test_what_one_writes_the_other_reads(boards: list[Board]) -> None:
     one.post("customers", 1_000)
     assert (place.current(999), place.current(1_000)) == (True, False)
     assert other.until_ns("customers") == 1_000
-    assert place.refused == 2
     assert other.gateway == one.gateway != ""
 
 
