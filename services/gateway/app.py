@@ -198,9 +198,10 @@ class Gateway:
             return None
         follower = self._followers.get(upstream.name)
         # Without a key to sign with nobody lets us follow, and nothing that is stored may be used.
-        if follower is None or upstream.coherence is None:
-            return _never
-        return self._peers.add(upstream, upstream.coherence, follower.current)
+        followed = follower.current if follower is not None else _never
+        if upstream.coherence is None:
+            return followed
+        return self._peers.add(upstream, upstream.coherence, followed)
 
     def _follow_changes(self, upstream: Upstream, coherence: Coherence) -> None:
         """Begin to follow the changes of an upstream that tells of them, unless that is done already."""

@@ -60,8 +60,8 @@ class Peers:
             ending = asyncio.create_task(_end(*before))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
-        if plan is not None and self._signer is not None:
-            self._make(plan, self._signer)
+        if plan is not None:
+            self._make(plan)
             if self._started:
                 self._begin()
 
@@ -91,7 +91,7 @@ class Peers:
         if self._speaker is not None:
             self._speaker.follow(self._upstreams)
 
-    def _make(self, plan: PeersPlan, signer: "IdentitySigner") -> None:
+    def _make(self, plan: PeersPlan) -> None:
         # Their imports take half a second, and most gateways are alone.
         from services.gateway.caching.peers.registry import Registry  # noqa: PLC0415
         from services.gateway.caching.peers.speaking import Speaker  # noqa: PLC0415
@@ -103,31 +103,30 @@ class Peers:
             self._servers = Servers(plan.servers)
             registry = Registry(self._servers, plan.group)
         self._teller = teller = Teller(plan.rule, self._board, registry)
-        self._speaker = speaker = Speaker(plan.rule, self._board, registry, signer)
-        if registry is None:
-            return
-        writes = registry.writes
+        if self._signer is not None:  # without a key to sign with no service tells us anything
+            self._speaker = Speaker(plan.rule, self._board, registry, self._signer)
+        if registry is not None:
+            writes = registry.writes
+            self._subscription = Subscription(
+                registry, lambda: [teller.reply, *([writes] if self._board.elected else [])], self._heed
+            )
 
-        def channels() -> list[bytes]:
-            return [teller.reply, writes] if self._board.elected else [teller.reply]
-
-        def heed(channel: bytes, message: bytes) -> None:
-            try:
-                if channel == teller.reply:
-                    teller.heed(message)
-                else:
-                    speaker.heed(message)
-            except ValueError as error:
-                log.warning("on a channel of ours: %s", error)
-
-        self._subscription = Subscription(registry, channels, heed)
+    def _heed(self, channel: bytes, message: bytes) -> None:
+        """Something was published."""
+        try:
+            if self._teller is not None and channel == self._teller.reply:
+                self._teller.heed(message)
+            elif self._speaker is not None:
+                self._speaker.heed(message)
+        except ValueError as error:
+            log.warning("on a channel of ours: %s", error)
 
     # Life
 
     def start(self) -> None:
         """Begin."""
         self._started = True
-        if self._plan is not None and self._speaker is not None:
+        if self._plan is not None:
             self._begin()
 
     async def stop(self) -> None:
@@ -163,12 +162,13 @@ class Peers:
 
     def describe(self, now_ns: int) -> dict[str, Any] | None:
         """For the admin API; None without peers."""
-        if self._plan is None or self._teller is None or self._speaker is None:
+        speaker = self._speaker
+        if self._teller is None:
             return None
         return {
             "gateway": self._board.gateway or None,
             "speaks": self._board.elected,
-            "speaker": self._speaker.describe(now_ns) if self._board.elected else None,
+            "speaker": speaker.describe(now_ns) if speaker is not None and self._board.elected else None,
             "writes": self._teller.describe(),
             "upstreams": {name: self._board.until_ns(name) > now_ns for name in self._currencies},
         }
