@@ -66,7 +66,7 @@ def _tails(count: int) -> bytes:
     digits = os.urandom((count * _TAIL + 1) // 2).hex().encode("ascii")
     tails = bytearray(digits[: count * _TAIL])
     for at, sign in ((3, b"-"), (4, b"8"), (8, b"-")):
-        tails[at::_TAIL] = sign * count
+        tails[at::_TAIL] = bytearray(sign * count)  # compiled, a bytearray takes nothing else
     return bytes(tails)
 
 
