@@ -171,7 +171,10 @@ class Link:
             await self._wake.wait()
             self._wake.clear()
             data, self._unsent = self._unsent, []
-            await self._connection.send_packed_command(data, check_health=False)
+            try:
+                await self._connection.send_packed_command(data, check_health=False)
+            except RuntimeError as error:  # uvloop's, when the other side has closed it and we do not know yet
+                raise ConnectionError(str(error)) from error
 
     async def _read(self) -> None:
         while True:
