@@ -107,6 +107,21 @@ CASES = (
         ),
     ),
     Case(
+        "gateway.yaml",
+        "SharedCacheAway",
+        ill={series_of("crm_gateway_cache_second_missing", _GATEWAY): gauge((30, 0), (30, 1), (60, 0))},
+        # A restart takes no minute.
+        well={series_of("crm_gateway_cache_second_missing", _GATEWAY): gauge((40, 0), (1, 1), (60, 0))},
+        labels={"job": "gateway", "instance": "gateway:9000"},
+        still=31,
+        over=60,
+        summary="gateway:9000: servers of the shared cache cannot be asked",
+        description=(
+            "For two minutes gateway:9000 has lacked 1 of the servers that hold the second level of its caches: "
+            "whoever would have found something there asks a service instead."
+        ),
+    ),
+    Case(
         "saturation.yaml",
         "EventLoopLag",
         ill={

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from typer.main import get_command
 
 from cli.main import app
-from services.gateway.admin import api, traces
+from services.gateway.admin import api, caches, traces
 from tests.deploy.observability.promtool import RULES
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -87,7 +87,7 @@ def _commands(command: Any, prefix: str = "") -> Iterator[tuple[str, set[str]]]:
 
 @each_page
 def test_admin_paths_exist(page: Path) -> None:
-    routes = [route for router in (api.router, traces.router) for route in router.routes]
+    routes = [route for router in (api.router, caches.router, traces.router) for route in router.routes]
     paths = {route.path.removeprefix("/admin/") for route in routes if isinstance(route, APIRoute)}
     templates = [re.sub(r"\{\w+\}", "[^/]+", path) for path in paths]
     for asked in _PATH.findall(page.read_text("utf-8")):
