@@ -23,8 +23,8 @@ log = logging.getLogger("kontor.gateway.second")
 
 MOST_WAITING: Final = 1024
 _CLOCK_WINDOW_NS: Final = 3_600_000_000_000
-_GRACE_S: Final = 0.002
-"""For an answer that is here already, when it is we who are late."""
+_GRACE: Final = 0.2
+"""Of the time-out, for an answer that is here already, when it is we who are late."""
 
 
 class ServerError(Exception):
@@ -203,7 +203,7 @@ class Link:
             return
         first = self._waiting[0]
         if self._loop.time() >= first[0]:
-            self._timer = self._loop.call_later(_GRACE_S, self._give_up, first)
+            self._timer = self._loop.call_later(_GRACE * self._timeout_s, self._give_up, first)
         else:
             self._timer = self._loop.call_at(first[0], self._look_at_clock)
 

@@ -1,16 +1,21 @@
 """The servers that gateways share: who is asked, and what happens when they do not answer."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio.connection import SSLConnection
 
 from services.gateway.caching.second.connection import Script, ServerError, Servers, Slots
 from services.gateway.caching.second.rule import ServersRule
 from tests.gateway.caching.second.servers import Valkey, cluster, connected, owner, rule, until
+from tests.gateway.processes import ROOT
 
 pytestmark = pytest.mark.process
 
@@ -128,6 +133,20 @@ async def test_a_password_is_read_from_its_file(tmp_path: Path) -> None:
             await servers.stop()
     finally:
         server.stop()
+
+
+def test_a_connection_may_be_private(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    chosen = ServersRule((("h", 1),), tls=True, ca_file=authority, username="gateway")
+    connection = Servers(chosen).connection("h:1")
+    assert isinstance(connection, SSLConnection)
+    assert connection.ca_certs == str(authority)
+    assert not isinstance(Servers(replace(chosen, tls=False)).connection("h:1"), SSLConnection)
+
+
+def test_a_gateway_without_a_second_level_does_not_load_what_it_takes() -> None:
+    loads = "import sys, services.gateway.control.commands; sys.exit('redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loads], cwd=ROOT, check=False).returncode == 0
 
 
 async def test_a_cluster_is_asked_where_the_key_is(valkey_cluster: list[Valkey]) -> None:
