@@ -15,4 +15,5 @@ eviction      which of them goes when there is no more room, and what the other 
 coherence     what becomes of stored answers when something changes
 stamps        when what was last changed, as all workers of a machine know
 following     changes that do not pass this gateway, from the services' feeds
+second        a second level in Valkey or Redis, which gateways share
 """
