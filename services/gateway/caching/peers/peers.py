@@ -41,7 +41,7 @@ class Peers:
         self._currencies: dict[str, Currency] = {}
         self._upstreams: dict[str, tuple[Upstream, Coherence]] = {}
         self._adding: dict[str, tuple[Upstream, Coherence]] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._changing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     # What the document says
@@ -56,14 +56,10 @@ class Peers:
         self._teller = self._speaker = self._subscription = None
         before = self._tasks, self._servers
         self._tasks, self._servers = [], None
-        if self._started:
-            ending = asyncio.create_task(_end(*before))
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
         if plan is not None:
             self._make(plan)
-            if self._started:
-                self._begin()
+        if self._started:
+            self._changing = asyncio.create_task(self._change(self._changing, *before))
 
     def add(self, upstream: "Upstream", coherence: "Coherence", followed: Current) -> Current:
         """An upstream that tells of its changes: what tells whether what is stored of it may be used.
@@ -126,17 +122,30 @@ class Peers:
     def start(self) -> None:
         """Begin."""
         self._started = True
-        if self._plan is not None:
-            self._begin()
+        self._begin()
 
     async def stop(self) -> None:
         """Use nothing any more for which others would have to wait, and let go of everything."""
-        tasks, servers = self._tasks, self._servers
-        self._tasks, self._servers = [], None
+        if self._changing is not None:
+            await self._changing
+        tasks, self._tasks = self._tasks, []
+        await _end(tasks, self._servers)
+
+    async def _change(
+        self,
+        earlier: asyncio.Task[None] | None,
+        tasks: list[asyncio.Task[None]],
+        servers: "Servers | None",
+    ) -> None:
+        """End what was; not before that, begin what is wanted by then: both have one name in the registry."""
+        if earlier is not None:
+            await earlier
         await _end(tasks, servers)
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        self._begin()
 
     def _begin(self) -> None:
+        if self._tasks or self._plan is None:
+            return
         if self._servers is not None:
             self._servers.start()
         if self._subscription is not None:

@@ -97,7 +97,7 @@ class Prover:
         self._proven = proven
         self._now = asyncio.Event()
         self._asking: set[asyncio.Task[None]] = set()
-        self._told = False
+        self._told = self._closed = False
         self._asked = self._failures = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -112,6 +112,7 @@ class Prover:
 
     def close(self) -> None:
         """Ask no more; nothing is proven from here on."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
 
@@ -179,6 +180,8 @@ class Prover:
         question = httpx2.Request("GET", f"http://{address}{FEED_PATH}?since={moment}", headers=headers)
         answer = await transport.handle_async_request(question)
         body = await answer.aread()
+        if self._closed:
+            return
         if answer.status_code != 200:
             raise ProofError(f"it answers {answer.status_code}")
         try:

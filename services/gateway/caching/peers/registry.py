@@ -85,11 +85,15 @@ class Registry:
     def tell(self, message: bytes, done: Callable[[frozenset[str] | None], None]) -> bool:
         """Tell all of a write; False when nobody can be reached, and `done` is not going to be called.
 
-        It gets those who were registered at that instant; None where that is not known.
+        It gets those who were registered at that instant; None where that cannot be relied on. It is not called
+        either when no answer comes.
         """
 
         def heed(answer: Any) -> None:
-            done(_members(answer) if isinstance(answer, list) else None)
+            if isinstance(answer, ServerError):
+                log.debug("others could not be told: %s", answer)
+            else:
+                done(None if answer is None else _members(answer))
 
         return self.servers.run(_TELL, [self.key], [self.writes, message], heed)
 

@@ -78,9 +78,9 @@ class Speaker:
                 await self._stay_registered(self._registry)
         finally:
             self._running = False
-            self._board.clear()
             provers, self._provers = self._provers, {}
             await asyncio.gather(*(prover.stop() for prover in provers.values()))
+            self._board.clear()  # not before nobody proves anything any more, and not after we have left
             if self._registry is not None:
                 await self._leave(self._registry)
 

@@ -167,3 +167,42 @@ async def test_what_another_gateway_writes_is_stamped_and_acknowledged(
         await servers.stop()
         shared_valkey.flush()
     assert [name for name in found if name.startswith(b"member:")] == [b"member:other"]  # ours has left
+
+
+@pytest.mark.process
+async def test_another_plan_begins_when_the_former_has_ended(
+    signer: IdentitySigner, replica: Replica, shared_valkey: Valkey
+) -> None:
+    """Both have the same name: what ends last must not take the other's place away."""
+    stage = Stage(signer, replica)
+    servers = Servers(rule(shared_valkey))
+    servers.start()
+    registry = Registry(await connected(servers), "peers")
+    plans = [
+        PeersPlan(PeersRule(200_000_000, lease_ns), rule(shared_valkey), "peers")
+        for lease_ns in (20_000_000_000, 30_000_000_000, 40_000_000_000)
+    ]
+
+    async def members() -> list[bytes]:
+        found = await servers.ask(registry.key, b"HKEYS", registry.key)
+        return [name for name in found if name.startswith(b"member:")]
+
+    def entered() -> bool:
+        speaker = stage.described()["speaker"]
+        return speaker is not None and speaker["entries"] == 1
+
+    stage.configure(plans[0])
+    stage.peers.start()
+    try:
+        await until(entered)
+        assert len(await members()) == 1
+        for plan in plans[1:]:
+            stage.configure(plan)
+        await until(entered)
+        assert len(await members()) == 1
+        assert stage.peers._board.elected
+    finally:
+        await stage.peers.stop()
+        assert await members() == []
+        await servers.stop()
+        shared_valkey.flush()

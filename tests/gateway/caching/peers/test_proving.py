@@ -90,6 +90,7 @@ class Replica:
         self.answers: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.questions: asyncio.Queue[str] = asyncio.Queue()
         self.address = ""
+        self._serving: list[asyncio.Task[None]] = []
 
     def say(self, document: Any, status: int = 200) -> None:
         body = json.dumps(document).encode()
@@ -97,7 +98,15 @@ class Replica:
             b"HTTP/1.1 %d Any\r\ncontent-length: %d\r\n\r\n%b" % (status, len(body), body)
         )
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def end(self) -> None:
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.append(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.questions.put_nowait(head.split(b" ")[1].decode())
@@ -123,6 +132,8 @@ async def replicas(count: int) -> AsyncIterator[list[Replica]]:
     finally:
         for server in servers:
             server.close()
+        for one in made:
+            await one.end()
 
 
 @pytest.fixture
