@@ -7,7 +7,6 @@ chooses; it is done at the replica, which then counts what it is serving; its an
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import compress
 from typing import Protocol, cast
 
 from services.gateway.balancing.endpoint import Endpoint
@@ -55,8 +54,9 @@ class Observer(Protocol):
 class Result:
     """Latencies in nanoseconds as clients saw them; a failed request counts as the client's timeout.
 
-    `lost` is the work that failed requests would have been, as a share of all: where `errors` depend on which requests
-    happen to be served, large ones or small ones, this does not.
+    `lost` is the share of the work that arrived while it was measured and was not done and answered in that time.
+    Where `errors` depend on which requests happen to be served, large ones or small ones, and on how many wait at the
+    end, this depends on neither. Below capacity it is nothing but that chance, and may be less than 0.
     """
 
     p50: int
@@ -135,6 +135,8 @@ class _Run:
         self.sent_ns = [0] * scenario.arriving
         self.target: dict[int, Endpoint] = {}
         self.now = 0
+        self.measured = range(world.arrivals_ns[scenario.first_measured], world.arrivals_ns[-1])
+        self.done_work = 0.0
         self.told: dict[int, LoadReport] = {}
         self.found: dict[int, int] = {}
         self.probing: dict[int, tuple[Prober, Endpoint]] = {}
@@ -240,6 +242,8 @@ class _Run:
             self.target[number].reported(report, now)
         if not self.failed[number]:
             self.latency[number] = now - self.world.arrivals_ns[number]
+            if now in self.measured:
+                self.done_work += self.world.demands_ns[number]
             self.tell(number, now, OK)
         else:
             self.tell(number, now, UNAVAILABLE)
@@ -285,13 +289,12 @@ class _Run:
             if not failed
         )
         served = sum(model.served for model in self.world.replicas) or 1
-        demands = self.world.demands_ns[first:]
         return Result(
             p50=_quantile(everyone, 0.5),
             p99=_quantile(everyone, 0.99),
             p999=_quantile(everyone, 0.999),
             errors=sum(self.failed[first:]) / (scenario.arriving - first),
-            lost=sum(compress(demands, self.failed[first:])) / sum(demands),
+            lost=1 - self.done_work / sum(self.world.demands_ns[first:]),
             answered_p50=_quantile(answered, 0.5) if answered else scenario.timeout_ns,
             answered_p99=_quantile(answered, 0.99) if answered else scenario.timeout_ns,
             shares=tuple(model.served / served for model in self.world.replicas),
