@@ -49,6 +49,9 @@ class _Credentials(CredentialProvider):
         password = rule.password_file.read_text("utf-8").strip() if rule.password_file is not None else ""
         return (rule.username, password) if rule.username is not None else (password,)
 
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self.get_credentials()  # a few bytes, once per connection
+
 
 class Slots:
     """Which server of a cluster has which slots, by `CLUSTER SLOTS`. Pure."""

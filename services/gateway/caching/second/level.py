@@ -162,7 +162,8 @@ class SecondLevel:
 
     def _garbled(self, error: ValueError) -> None:
         self.counts["garbled"] += 1
-        log.warning("what is stored in the second level cannot be read: %s", error)
+        if self.counts["garbled"] == 1:  # of the others the count tells
+            log.warning("something that is stored in the second level cannot be read: %s", error)
 
     def _dated(self, link: Link, answer: SharedAnswer, token: Token) -> Found:
         asked_ns = link.clock.instant(answer.asked_us)

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
@@ -16,6 +17,7 @@ from services.gateway.caching.second.rule import SecondLevelRule
 from services.gateway.caching.second.scripts import MOST_NAMES, slots_of
 from tests.gateway.caching.second.servers import Valkey, connected, rule, until
 from tests.gateway.caching.second.test_entries import ANSWER
+from tests.gateway.processes import ROOT
 
 pytestmark = pytest.mark.process
 
@@ -73,13 +75,13 @@ async def change(level: SecondLevel, act: Callable[[], None]) -> None:
 
 
 async def test_what_is_stored_is_found(level: SecondLevel) -> None:
-    before_ns = perf_counter_ns()
     token = await token_of(level)
+    asked_ns = perf_counter_ns()
     assert level.counts == {"misses": 1}
     await store(level, token)
     found = await look(level)
     assert found.answer == replace(ANSWER, asked_us=token.asked_us)
-    assert before_ns - 5_000_000 < found.asked_ns <= perf_counter_ns()
+    assert found.asked_ns <= asked_ns
     assert (await look(level, key=b"another")).answer is None
     assert (await look(level, OTHER)).answer is None
     assert level.describe()["counts"]["stored"] == 1
@@ -260,6 +262,24 @@ async def test_an_operator_purges(level: SecondLevel, of: bytes, names: list[byt
     gone = [scope for scope in scopes if (await look(level, scope)).answer is None]
     expected = [] if names == [b"deals"] else [scope for scope in scopes if scope.startswith(of)]
     assert gone == expected
+
+
+async def test_a_user_of_its_own_needs_no_more_than_the_runbook_says(valkey: Valkey, tmp_path: Path) -> None:
+    runbook = (ROOT / "docs" / "runbooks" / "gateway.md").read_text()
+    commands = runbook.partition("needs the keys under `prefix` and `")[2].partition("`")[0].split()
+    allowed = [f"+{command}" for command in commands]
+    with valkey.client() as client:
+        rules = ["on", ">a password", "~kontor:*", "-@all", *allowed]
+        assert client.execute_command("ACL", "SETUSER", "gateway", *rules) == b"OK"
+    secret = tmp_path / "secret"
+    secret.write_text("a password\n")
+    async with running(valkey, username="gateway", password_file=secret) as level:
+        await store(level, await token_of(level))
+        await change(level, lambda: level.changed(SCOPE, [b"deals"]))
+        assert (await look(level)).answer is not None
+        assert await level.purge(b"customers", [])
+        assert (await look(level)).answer is None
+        assert not level.servers.failures
 
 
 async def test_without_servers_nothing_waits_and_all_is_counted(valkey: Valkey) -> None:
