@@ -151,7 +151,10 @@ class Link:
             said |= dict(line.split(b":", 1) for line in text.split(b"\r\n") if b":" in line)
         if said.get(b"role") != b"master":
             raise ServerError("it is not the primary")
-        return said[b"run_id"] + said[b"master_replid"]
+        identity = said.get(b"run_id", b"") + said.get(b"master_replid", b"")
+        if not identity:
+            raise ServerError("it does not say who it is")
+        return identity
 
     def _start(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._loop.create_task(work)
@@ -173,7 +176,9 @@ class Link:
             data, self._unsent = self._unsent, []
             try:
                 await self._connection.send_packed_command(data, check_health=False)
-            except RuntimeError as error:  # uvloop's, when the other side has closed it and we do not know yet
+            except (
+                RuntimeError
+            ) as error:  # uvloop's, when the other side has closed it and we do not know yet
                 raise ConnectionError(str(error)) from error
 
     async def _read(self) -> None:
@@ -225,4 +230,5 @@ class Link:
         self._on_end()
         waiting, self._waiting = self._waiting, deque()
         for _, done in waiting:
-            done(ServerError(why))
+            # Not here: whoever asks again at once, or fails, must not be in the way of the others.
+            self._loop.call_soon(done, ServerError(why))

@@ -91,6 +91,27 @@ async def test_a_server_that_stands_still_is_given_up_and_found_again(valkey: Va
         assert await servers.ask(b"k", b"ECHO", b"x") == b"x"
 
 
+async def test_who_fails_when_a_connection_is_lost_is_in_nobodys_way(valkey: Valkey) -> None:
+    loop = asyncio.get_running_loop()
+    mistakes: list[str] = []
+    loop.set_exception_handler(lambda _, context: mistakes.append(str(context["exception"])))
+
+    def fail(_: Any) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    try:
+        async with using(rule(valkey, timeout_s=0.05)) as servers:
+            valkey.pause()
+            told: list[Any] = []
+            for done in (fail, told.append):
+                assert servers.send(b"k", [b"PING"], done)
+            await until(lambda: bool(told))
+            assert isinstance(told[0], ServerError)
+            assert mistakes == ["a mistake of ours"]
+    finally:
+        loop.set_exception_handler(None)
+
+
 async def test_a_server_that_was_killed_is_another_one_afterwards(valkey: Valkey) -> None:
     async with using(rule(valkey)) as servers:
         [before] = servers.links()
