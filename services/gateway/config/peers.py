@@ -1,5 +1,6 @@
 """The section `peers`: other gateways before the same services."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -32,4 +33,6 @@ class PeersSection(Section):
         if shared is None:
             return PeersPlan(rule, None, "")
         level = shared.rule(folder)
-        return PeersPlan(rule, level.servers, level.prefix)
+        # A miss waits for them as briefly as the document says; who asks for nobody can be more patient.
+        patience_s = max(level.servers.timeout_s, rule.ask_every_ns / 1e9)
+        return PeersPlan(rule, replace(level.servers, timeout_s=patience_s), level.prefix)

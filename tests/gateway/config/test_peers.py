@@ -15,8 +15,15 @@ def test_without_the_section_a_gateway_is_alone() -> None:
 
 
 def test_they_meet_where_the_second_level_is() -> None:
-    servers = ServersRule((("127.0.0.1", 6379),))
+    servers = ServersRule((("127.0.0.1", 6379),), timeout_s=0.25)
     assert snapshot(shared_cache=SHARED, peers={}).peers == PeersPlan(PeersRule(), servers, "crm")
+
+
+def test_they_are_not_less_patient_than_the_second_level() -> None:
+    plan = snapshot(shared_cache={**SHARED, "timeout_s": 2}, peers={}).peers
+    assert plan is not None
+    assert plan.servers is not None
+    assert plan.servers.timeout_s == 2
 
 
 def test_without_a_second_level_they_only_wait() -> None:

@@ -96,7 +96,7 @@ class Peers:
 
         registry = None
         if plan.servers is not None:
-            self._servers = Servers(plan.servers)
+            self._servers = Servers(plan.servers, purpose="the registry of gateways")
             registry = Registry(self._servers, plan.group)
         self._teller = teller = Teller(plan.rule, self._board, registry)
         if self._signer is not None:  # without a key to sign with no service tells us anything

@@ -136,8 +136,15 @@ class Servers:
     there was no connection for, `busy` what there was too much of, `lost` what got no answer, and `refused`.
     """
 
-    def __init__(self, rule: ServersRule, draw: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        rule: ServersRule,
+        draw: Callable[[], float] = random.random,
+        purpose: str = "a second level",
+    ) -> None:
+        """`purpose` is what the log says they are used as."""
         self.rule = rule
+        self._purpose = purpose
         self.draw = draw
         self.failures: Counter[str] = Counter()
         self.losses = 0
@@ -281,7 +288,7 @@ class Servers:
 
     def found(self, address: Address) -> None:
         """There is a connection now."""
-        log.info("%s:%d is used as a second level", *address)
+        log.info("%s:%d is used as %s", *address, self._purpose)
         self._told.discard(address)
         self._look.set()
 
@@ -291,7 +298,7 @@ class Servers:
         self._look.set()
         if address not in self._told:
             self._told.add(address)
-            log.warning("%s:%d cannot be used as a second level: %s", *address, why)
+            log.warning("%s:%d cannot be used as %s: %s", *address, self._purpose, why)
 
     # A cluster
 
