@@ -51,7 +51,8 @@ async def test_the_api_is_documented(house: Operated) -> None:
     assert {path.removeprefix("/admin/") for path in document["paths"]} == {
         *("routes", "upstreams", "upstreams/{name}", "ledger", "workers", "explain", "reload"),
         *("traces", "traces/{trace_id}", "traces/recordings"),
-        *("caches", "caches/purge", *(f"caches/{{route}}/{part}" for part in ("policies", "policy", "top"))),
+        *("caches", "caches/second", "caches/peers", "caches/purge"),
+        *(f"caches/{{route}}/{part}" for part in ("policies", "policy", "top")),
         *(f"upstreams/{{name}}/replicas/{{address}}/{action}" for action in ("drain", "undrain", "weight")),
     }
 
@@ -62,6 +63,8 @@ async def test_the_api_is_documented(house: Operated) -> None:
         ("GET", "nothing", 404, "http_error"),
         ("DELETE", "routes", 405, "http_error"),
         ("GET", "upstreams/nobody", 404, "not_found"),
+        ("GET", "caches/second", 404, "not_found"),
+        ("GET", "caches/peers", 404, "not_found"),
         ("POST", "upstreams/echo/replicas/1.2.3.4:5/drain", 404, "not_found"),
         ("GET", "explain", 422, "invalid_fields"),
         ("GET", "explain?path=/x&header=nonsense", 400, "bad_query"),
