@@ -176,9 +176,8 @@ class Link:
             data, self._unsent = self._unsent, []
             try:
                 await self._connection.send_packed_command(data, check_health=False)
-            except (
-                RuntimeError
-            ) as error:  # uvloop's, when the other side has closed it and we do not know yet
+            except RuntimeError as error:
+                # uvloop's, when the other side has closed it and we do not know yet.
                 raise ConnectionError(str(error)) from error
 
     async def _read(self) -> None:
