@@ -66,6 +66,7 @@ async def fleet(gateways: Fleet) -> AsyncIterator[Fleet]:
     yield gateways
     for relay in gateways.relays:
         relay.mend()
+    await serving(callers[0])  # a worker that held its connection may have been killed
     await clear(callers[0])
     for caller in callers:
         caller.close()
