@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.line import Line, running_line
+from tests.gateway.caller import calling
+from tests.gateway.line import NEXT, Line, running_line
 from tests.gateway.processes import GatewayProcess, Replica
 
 
@@ -54,7 +55,11 @@ async def shared_line(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 
 @pytest.fixture
-def line(shared_line: Line) -> Line:
+async def line(shared_line: Line) -> Line:
     """A gateway with a scripted replica that has heard nothing yet."""
+    shared_line.replica.clear()
+    async with calling(shared_line.port) as caller:  # behind whatever an earlier test has left under way
+        await caller.send(NEXT)
+        await caller.answer()
     shared_line.replica.clear()
     return shared_line
