@@ -10,7 +10,7 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from tests.gateway.processes import Process, eventually, free_port
 ACCOUNTS = "/v1/accounts"
 _LIST = f"{ACCOUNTS}?limit=200"
 _COUNT = f"{ACCOUNTS}?limit=1&count=exact"
+_WRITES = frozenset({"create", "patch", "delete", "bulk"})
 _RECORDS_PER_WRITER = 12
 _READS_PER_CONNECTION = 100  # then another one, which another worker may get
 _DOOMED = 5
@@ -127,6 +128,10 @@ class Ledger:
     def hit_share(self) -> float:
         """Of all reads."""
         return self.hits.total() / max(1, self.reads.total())
+
+    def wrote_in_every_way(self) -> bool:
+        """Which kind of write comes next is chance."""
+        return self.writes.keys() >= _WRITES
 
     def bury(self) -> None:
         """Forget the oldest of those whose deletion was asked for: there is little to read of them."""
@@ -419,6 +424,16 @@ async def load(
 
 def _chance(seed: str) -> random.Random:
     return random.Random(seed)  # noqa: S311 - the same each time
+
+
+async def reads(ledger: Ledger, count: int, until: Callable[[], bool] = lambda: True) -> None:
+    """Wait until so many more reads were checked, and for whatever else must have happened."""
+    wanted = ledger.reads.total() + count
+
+    async def enough() -> bool:
+        return ledger.reads.total() >= wanted and until()
+
+    await eventually(enough)
 
 
 async def clear(connection: Connection) -> None:
