@@ -99,14 +99,14 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
 async def test_a_slow_statement_is_database_time(service: TimedService, client: httpx2.AsyncClient) -> None:
     for path in ("/slow/0.02", "/two/0.02", "/slow/0.02", "/two/0.02"):  # the first ones have to connect
         terms = (await service.ask(client, "GET", path)).terms
-        assert terms.db >= 20 * MS
+        assert terms.db >= 19 * MS  # PostgreSQL sleeps by the wall clock, which may be put right meanwhile
 
 
 async def test_a_slow_statement_of_a_write_is_database_time(
     service: TimedService, client: httpx2.AsyncClient
 ) -> None:
     terms = (await service.ask(client, "POST", "/write/0.02")).terms
-    assert terms.db >= 20 * MS
+    assert terms.db >= 19 * MS  # as above
 
 
 async def test_a_stream_is_measured_to_its_head(service: TimedService, client: httpx2.AsyncClient) -> None:
