@@ -1,7 +1,8 @@
-"""Work that goes on for as long as a block runs."""
+"""Work beside other work: for as long as a block runs, or until it is told to end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -21,3 +22,13 @@ async def in_background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+
+
+def telling_failure(log: logging.Logger, message: str) -> Callable[[asyncio.Task[Any]], None]:
+    """For `add_done_callback` of a task whose end nobody awaits: a mistake that ended it is logged as an error."""
+
+    def tell(task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error(message, exc_info=error)
+
+    return tell

@@ -1,8 +1,9 @@
 import asyncio
+import logging
 
 import pytest
 
-from shared.background import in_background
+from shared.background import in_background, telling_failure
 
 
 async def until_told(name: str, began: asyncio.Event, ended: list[str]) -> None:
@@ -49,3 +50,18 @@ async def test_what_it_raises_is_raised_after_the_block() -> None:
     with pytest.raises(ValueError, match="told"):
         await block()
     assert finished == [True]
+
+
+async def test_a_mistake_that_nobody_awaits_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise ValueError("a mistake")
+
+    tell = telling_failure(logging.getLogger("t"), "it has ended")
+    for work in (fail(), asyncio.sleep(0), asyncio.sleep(9)):
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(tell)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert [(record.levelname, record.message) for record in caplog.records] == [("ERROR", "it has ended")]

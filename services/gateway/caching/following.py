@@ -25,12 +25,15 @@ from uuid import UUID
 import httpx2
 
 from services.gateway.caching.stamps import scope_of
+from shared.background import telling_failure
 from shared.events.access import GATEWAY
 from shared.events.position import Position
 from shared.identity import IDENTITY_HEADER
 from shared.identity.signer import IdentitySigner
 
 log = logging.getLogger("kontor.gateway.following")
+# What goes wrong with a service is told where it happens: this is a mistake of ours.
+_tell_failure = telling_failure(log, "changes are not followed any more")
 
 FEED_PATH: Final = "/internal/changes"
 SILENCE_S: Final = 4.0
@@ -281,9 +284,3 @@ class Follower:
         if self._feed.cursor:
             headers["Last-Event-ID"] = self._feed.cursor
         return headers
-
-
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    # What goes wrong with a service is told where it happens: this is a mistake of ours.
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("changes are not followed any more", exc_info=error)

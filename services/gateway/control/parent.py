@@ -16,12 +16,14 @@ from services.gateway.control.fleet import Fleet, NotReadyError, StartError
 from services.gateway.control.spawning import Spawned
 from services.gateway.control.steering import Order, Steering
 from services.gateway.server import listen
+from shared.background import telling_failure
 
 if TYPE_CHECKING:
     from services.gateway.config import Snapshot
     from services.gateway.settings import GatewaySettings
 
 log = logging.getLogger("kontor.gateway")
+_tell_failure = telling_failure(log, "a part of the parent has ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +201,3 @@ def _import_admin() -> Callable[[Parent, socket.socket, str], Coroutine[Any, Any
     from services.gateway.admin.serving import serve_admin  # noqa: PLC0415 - see where it is called
 
     return serve_admin
-
-
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a part of the parent has ended", exc_info=error)

@@ -8,8 +8,11 @@ from services.gateway.discovery.names import NameLookup
 from services.gateway.discovery.polling import PolledSource, Replicas, Source, StaticSource
 from services.gateway.discovery.rules import DnsRule, FileRule, SourceRule
 from services.gateway.discovery.watched_file import WatchedFile
+from shared.background import telling_failure
 
 log = logging.getLogger("kontor.gateway.discovery")
+# What goes wrong with a register is told by the source itself: this is a mistake of ours.
+_tell_failure = telling_failure(log, "replicas are not looked for any more")
 
 
 def make_source(upstream: str, rule: SourceRule) -> Source:
@@ -63,9 +66,3 @@ class Discovery:
     async def _follow(self, upstream: str, source: Source) -> None:
         async for replicas in source.changes():
             self._on_change(upstream, replicas)
-
-
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    # What goes wrong with a register is told by the source itself: this is a mistake of ours.
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("replicas are not looked for any more", exc_info=error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from services.gateway.caching.peers.board import Board, Currency, Current
 from services.gateway.caching.peers.plan import PeersPlan
 from services.gateway.caching.peers.telling import Teller
+from shared.background import telling_failure
 
 if TYPE_CHECKING:
     from services.gateway.caching.coherence import Coherence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from shared.identity.signer import IdentitySigner
 
 log = logging.getLogger("kontor.gateway.peers")
+# What goes wrong with others is told where it happens: this is a mistake of ours.
+_tell_failure = telling_failure(log, "other gateways are not heeded any more")
 
 _ELECTION_S: Final = 0.1
 
@@ -189,9 +192,3 @@ async def _end(tasks: list[asyncio.Task[None]], servers: "Servers | None") -> No
     await asyncio.gather(*tasks, return_exceptions=True)
     if servers is not None:
         await servers.stop()
-
-
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    # What goes wrong with others is told where it happens: this is a mistake of ours.
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("other gateways are not heeded any more", exc_info=error)

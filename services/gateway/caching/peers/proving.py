@@ -15,11 +15,14 @@ import httpx2
 from services.gateway.caching.following import FEED_PATH, Stamping
 from services.gateway.caching.peers.rule import PeersRule
 from services.gateway.caching.stamps import scope_of
+from shared.background import telling_failure
 from shared.events.access import GATEWAY
 from shared.identity import IDENTITY_HEADER
 from shared.identity.signer import IdentitySigner
 
 log = logging.getLogger("kontor.gateway.peers")
+# What goes wrong with a service is told where it happens: this is a mistake of ours.
+_tell_failure = telling_failure(log, "nothing is proven any more")
 
 _FORGET_NS: Final = 60_000_000_000
 """After so long without an answer everything is taken for changed: what was missed is too much, or forgotten."""
@@ -191,9 +194,3 @@ class Prover:
         self._proof.take(document, asked_ns, perf_counter_ns())
         self._told = False
         self._proven(self._upstream, asked_ns)
-
-
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    # What goes wrong with a service is told where it happens: this is a mistake of ours.
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("nothing is proven any more", exc_info=error)

@@ -28,10 +28,13 @@ from redis.maint_notifications import MaintNotificationsConfig
 from services.gateway.caching.following import ReconnectDelay
 from services.gateway.caching.second.link import Done, Link, Script, ServerError
 from services.gateway.caching.second.rule import ServersRule
+from shared.background import telling_failure
 
 __all__ = ["Done", "Link", "Script", "ServerError", "Servers"]
 
 log = logging.getLogger("kontor.gateway.second")
+# What goes wrong with a server is told where it happens: this is a mistake of ours.
+_tell_failure = telling_failure(log, "the second level is not used any more")
 
 Address = tuple[str, int]
 OBSERVE_S: Final = 1.0
@@ -352,9 +355,3 @@ class Servers:
                 return await connection.read_response()
         finally:
             await connection.disconnect(nowait=True)
-
-
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    # What goes wrong with a server is told where it happens: this is a mistake of ours.
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("the second level is not used any more", exc_info=error)

@@ -20,8 +20,10 @@ from services.gateway.caching.second.connection import Link, ServerError, Server
 from services.gateway.caching.second.entries import EntryError, SharedAnswer, decode, encode
 from services.gateway.caching.second.rule import SecondLevelRule
 from services.gateway.caching.second.scripts import CHANGE, LOOK, MOST_NAMES, STORE, slots_of
+from shared.background import telling_failure
 
 log = logging.getLogger("kontor.gateway.second")
+_tell_failure = telling_failure(log, "the second level failed by a mistake of ours")
 
 _CARRIERS: Final = 4
 _MOST_QUEUED: Final = 1_000
@@ -304,9 +306,5 @@ class SecondLevel:
     def _keep(self, work: Any) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._over)
-
-    def _over(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the second level failed by a mistake of ours", exc_info=error)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_tell_failure)
