@@ -14,7 +14,6 @@ import asyncio
 import json
 import logging
 import random
-import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -25,6 +24,7 @@ from uuid import UUID
 import httpx2
 
 from services.gateway.caching.stamps import scope_of
+from services.gateway.plain_http import plain_transport
 from shared.background import telling_failure
 from shared.events.access import GATEWAY
 from shared.events.position import Position
@@ -219,11 +219,8 @@ class Follower:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         delay = ReconnectDelay(self._draw)
-        # Services speak plain HTTP; an unused context spares loading the certificate store.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        limits = httpx2.Limits(max_keepalive_connections=0)
         try:
-            async with httpx2.AsyncHTTPTransport(limits=limits, verify=context, trust_env=False) as transport:
+            async with plain_transport(keep_alive=False) as transport:
                 while True:
                     began = loop.time()
                     await self._follow_any(transport)

@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-import ssl
 from collections.abc import Callable, Mapping
 
 import httpx2
 
 from services.gateway.balancing.endpoint import Endpoint
+from services.gateway.plain_http import plain_transport
 from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.upstream import Upstream
 
@@ -25,10 +25,7 @@ class Prober:
     def start(self) -> None:
         """Get ready to check."""
         # A connection kept from the last check would prove less than a new one.
-        limits = httpx2.Limits(max_keepalive_connections=0)
-        # Replicas speak plain HTTP; an unused context spares loading the certificate store.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._transport = httpx2.AsyncHTTPTransport(limits=limits, verify=context, trust_env=False)
+        self._transport = plain_transport(keep_alive=False)
 
     def watch(self, upstreams: Mapping[str, Upstream]) -> None:
         """Check these replicas from now on, new ones at once, and no others."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import perf_counter_ns
@@ -15,6 +14,7 @@ import httpx2
 from services.gateway.caching.following import FEED_PATH, Stamping
 from services.gateway.caching.peers.rule import PeersRule
 from services.gateway.caching.stamps import scope_of
+from services.gateway.plain_http import plain_transport
 from shared.background import telling_failure
 from shared.events.access import GATEWAY
 from shared.identity import IDENTITY_HEADER
@@ -134,9 +134,7 @@ class Prover:
         return {"asked": self._asked, "failures": self._failures, "resets": self._proof.resets}
 
     async def _run(self) -> None:
-        # Services speak plain HTTP; an unused context spares loading the certificate store.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        async with httpx2.AsyncHTTPTransport(verify=context, trust_env=False) as transport:
+        async with plain_transport(keep_alive=True) as transport:
             try:
                 while True:
                     self._now.clear()
