@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.gateway.caching.peers.roll import Page, Settle, Strike
-from services.gateway.caching.second.connection import Script, ServerError, Servers
+from services.gateway.caching.second.connection import Servers
+from services.gateway.caching.second.link import Script, ServerError
 
 log = logging.getLogger("kontor.gateway.peers")
 

@@ -14,7 +14,7 @@ from services.gateway.caching.peers.registry import Registry
 from services.gateway.caching.peers.roll import Roll, Settle, Strike
 from services.gateway.caching.peers.rule import PeersRule
 from services.gateway.caching.peers.standing import Standing
-from services.gateway.caching.second.connection import ServerError
+from services.gateway.caching.second.link import ServerError
 
 if TYPE_CHECKING:
     from services.gateway.caching.coherence import Coherence

@@ -26,11 +26,9 @@ from redis.exceptions import AskError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from services.gateway.caching.following import ReconnectDelay
-from services.gateway.caching.second.link import Done, Link, Script, ServerError
+from services.gateway.caching.second.link import Done, Link, Script, ServerError, answer_of
 from services.gateway.caching.second.rule import ServersRule
 from shared.background import telling_failure
-
-__all__ = ["Done", "Link", "Script", "ServerError", "Servers"]
 
 log = logging.getLogger("kontor.gateway.second")
 # What goes wrong with a server is told where it happens: this is a mistake of ours.
@@ -39,6 +37,7 @@ _tell_failure = telling_failure(log, "the second level is not used any more")
 Address = tuple[str, int]
 OBSERVE_S: Final = 1.0
 _TOPOLOGY_S: Final = 5.0
+_UNSENT: Final = "there is no connection, or too much is waiting"
 
 
 class _Credentials(CredentialProvider):
@@ -211,11 +210,11 @@ class Servers:
 
     async def ask(self, key: bytes, *command: bytes | int) -> Any:
         """The answer to a command about a key. Raises `ServerError`."""
-        return await self._awaited(lambda done: self.send(key, command, done))
+        return await answer_of(lambda done: self.send(key, command, done), _UNSENT)
 
     async def ask_script(self, script: Script, keys: Sequence[bytes], *arguments: bytes | int) -> Any:
         """What a script answers. Raises `ServerError`."""
-        return await self._awaited(lambda done: self.run(script, keys, arguments, done))
+        return await answer_of(lambda done: self.run(script, keys, arguments, done), _UNSENT)
 
     def describe(self) -> dict[str, Any]:
         """For the admin API: who is connected, and counts."""
@@ -226,20 +225,6 @@ class Servers:
             "losses": self.losses,
             "failures": dict(self.failures),
         }
-
-    async def _awaited(self, send: Callable[[Done], bool]) -> Any:
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def done(result: Any) -> None:
-            if not answer.done():
-                answer.set_result(result)
-
-        if not send(done):
-            raise ServerError("there is no connection, or too much is waiting")
-        result = await answer
-        if isinstance(result, ServerError):
-            raise result
-        return result
 
     def _sent(self, link: Link | None, sent: bool) -> bool:
         if not sent:

@@ -16,8 +16,9 @@ from secrets import token_hex
 from time import perf_counter_ns
 from typing import Any, Final, NamedTuple
 
-from services.gateway.caching.second.connection import Link, ServerError, Servers
+from services.gateway.caching.second.connection import Servers
 from services.gateway.caching.second.entries import EntryError, SharedAnswer, decode, encode
+from services.gateway.caching.second.link import Link, ServerError
 from services.gateway.caching.second.rule import SecondLevelRule
 from services.gateway.caching.second.scripts import CHANGE, LOOK, MOST_NAMES, STORE, slots_of
 from shared.background import telling_failure

@@ -35,6 +35,22 @@ Done: TypeAlias = Callable[[Any], None]
 """Called once with a command's answer, or with a `ServerError`; on the event loop, never within `send`."""
 
 
+async def answer_of(send: Callable[[Done], bool], unsent: str) -> Any:
+    """What `done` gets that `send` is given. Raises `ServerError`; `unsent` says why if it cannot be sent."""
+    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def done(result: Any) -> None:
+        if not answer.done():
+            answer.set_result(result)
+
+    if not send(done):
+        raise ServerError(unsent)
+    result = await answer
+    if isinstance(result, ServerError):
+        raise result
+    return result
+
+
 class Script:
     """A Lua script, sent in full once per connection and by its hash from then on."""
 
@@ -123,18 +139,7 @@ class Link:
 
     async def ask(self, *command: bytes | int) -> Any:
         """The answer to a command. Raises `ServerError`."""
-        answer: asyncio.Future[Any] = self._loop.create_future()
-
-        def done(result: Any) -> None:
-            if not answer.done():
-                answer.set_result(result)
-
-        if not self.send(command, done):
-            raise ServerError(self.ended or "too much is waiting")
-        result = await answer
-        if isinstance(result, ServerError):
-            raise result
-        return result
+        return await answer_of(lambda done: self.send(command, done), self.ended or "too much is waiting")
 
     async def close(self, why: str = "closed") -> None:
         """End it, whatever still waits."""

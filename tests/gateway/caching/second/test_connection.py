@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from redis.asyncio.connection import SSLConnection
 
-from services.gateway.caching.second.connection import Script, ServerError, Servers, Slots
+from services.gateway.caching.second.connection import Servers, Slots
+from services.gateway.caching.second.link import Script, ServerError
 from services.gateway.caching.second.rule import ServersRule
 from tests.gateway.caching.second.servers import Valkey, cluster, connected, owner, rule, until
 from tests.gateway.processes import ROOT
