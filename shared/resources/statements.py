@@ -120,9 +120,8 @@ class Statements:
             conditions += [*self._parent_sql(), *self._live_sql()]
         body = row_json(self._resource, selection.fields, selection.includes)
         where = " AND ".join(conditions)
-        version = (
-            "t.version" if self._resource.keeps_deleted else "1 AS version"
-        )  # what never changes has one
+        # What never changes has one.
+        version = "t.version" if self._resource.keeps_deleted else "1 AS version"
         return f"SELECT {body}::text AS body, {version}, t.id FROM {quoted(self._resource.table)} t WHERE {where}"
 
     @staticmethod

@@ -116,9 +116,8 @@ def _from_json(text: str) -> LoadReport | None:
     scalars: dict[str, float] = {}
     maps: dict[str, dict[str, float]] = {}
     for written, value in document.items():
-        name = _CAPITAL.sub(
-            lambda match: "_" + match[0].lower(), written
-        )  # protobuf's JSON has both spellings
+        # Protobuf's JSON has both spellings.
+        name = _CAPITAL.sub(lambda match: "_" + match[0].lower(), written)
         if name in _SCALARS and name not in scalars and _is_number(value):
             scalars[name] = float(value)
         elif name in _MAPS and name not in maps and isinstance(value, dict):

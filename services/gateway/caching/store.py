@@ -74,9 +74,8 @@ class Statistics:
     too_large: int = 0
 
 
-_DICT_SLOT: Final = (
-    48  # of the expiry index, which is many dictionaries: what one place in one costs on average
-)
+_DICT_SLOT: Final = 48
+"""Of the expiry index, which is many dictionaries: what one place in one costs on average."""
 _INT_BYTES: Final = occupied(1 << 40)
 _POINTER: Final = 8
 # An entry, the tuple of its tags, its integers (size, fingerprint, deadline, expiry) and its place in the expiry index.
@@ -342,10 +341,8 @@ class Store(Generic[V]):
         self._entry_bytes -= entry.size
         if entry.deadline:
             self._expiry.discard(entry, entry.deadline)
-        tags, entry.tags = (
-            entry.tags,
-            (),
-        )  # a tag knows its entry: as a pair they would stay until the collector comes
+        # A tag knows its entry: as a pair they would stay until the collector comes.
+        tags, entry.tags = entry.tags, ()
         for tag in tags:
             self._untag(tag, entry)
 

@@ -133,9 +133,8 @@ class UpstreamConnection:
             self._unsent = data
         else:
             self.connected_ns = 0
-            self.sent_ns = (
-                perf_counter_ns()
-            )  # before the write: after it, answers came before their questions
+            # Before the write: after it, answers came before their questions.
+            self.sent_ns = perf_counter_ns()
             self.transport.write(data)
 
     def send_more(self, data: bytes, *, complete: bool) -> None:

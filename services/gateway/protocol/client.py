@@ -174,9 +174,8 @@ class ClientConnection:
             self.reject(malformed("a line ends in a bare LF"), now_ns)
         else:
             if not self._buffer:
-                self._since_ns = self._arrived_ns = (
-                    now_ns  # the head's first byte: what follows does not start the clock anew
-                )
+                # The head's first byte: what follows does not start the clock anew.
+                self._since_ns = self._arrived_ns = now_ns
             self._buffer = data
 
     def _take_head_with_body(self, exchange: Exchange, head: RequestHead, rest: bytes) -> None:

@@ -30,9 +30,8 @@ class S3Fifo:
         self._promote_at = promote_at
         self._small = Queue()
         self._main = Queue()
-        self._left: OrderedDict[int, int] = (
-            OrderedDict()
-        )  # fingerprint -> size of what left the small queue unused
+        # By fingerprint the size of what left the small queue unused.
+        self._left: OrderedDict[int, int] = OrderedDict()
         self._left_bytes = 0
         self.resize(capacity)
 
