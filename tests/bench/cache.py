@@ -5,15 +5,14 @@ make bench BENCH=cache [ARGS="--quick --only ours,nginx --cases 1k,64k --connect
 Needs wrk and nginx (Debian: wrk, nginx-light); haproxy and varnish take part when they are found.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar
 
 from tests.bench import harness
 from tests.bench.gateway_peers.caches import STORABLE, find_caches
 from tests.bench.gateway_peers.contest import Contest, Turn, command_line, hold, options_of
-from tests.bench.gateway_peers.load import CASES, Case
-from tests.bench.gateway_peers.starters import Running, Surroundings
+from tests.bench.gateway_peers.load import CASES
+from tests.bench.gateway_peers.starters import Running
 from tests.bench.gateway_peers.upstream import requests_seen
 
 # So many targets, each asked for by three callers with other headers: hundreds of megabytes of 64 KiB.
@@ -40,19 +39,6 @@ class Hits(Contest):
     """Whoever fetches anything after the caches are filled did not only hit."""
 
     kind: ClassVar[str] = "hit"
-
-    def __init__(
-        self,
-        around: Surroundings,
-        started: Mapping[str, Running],
-        wrk: str,
-        case: Case,
-        connections: int,
-        seconds: int,
-    ) -> None:
-        super().__init__(around, started, wrk, case, connections, seconds)
-        self._started = started
-        self._counter = around.replicas[0]
 
     async def run(self, rounds: int) -> dict[str, float]:
         """Fill the caches first."""
@@ -81,9 +67,10 @@ class Hits(Contest):
 
     async def _counted(self, name: str, candidate: Running) -> tuple[Turn, float]:
         """A turn, and which share of its requests went on to the upstream."""
-        before = requests_seen(self._counter)
+        counter = self._around.replicas[0]
+        before = requests_seen(counter)
         turn = await super().turn(name, candidate)
-        fetched = requests_seen(self._counter) - before - _CHECKS_PER_S * turn.seconds
+        fetched = requests_seen(counter) - before - _CHECKS_PER_S * turn.seconds
         return turn, max(0.0, fetched) / turn.requests
 
 

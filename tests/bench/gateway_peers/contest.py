@@ -118,6 +118,7 @@ class Contest:
     ) -> None:
         self._title = f"{self.kind}_{case.name}_c{connections}"
         self._around = around
+        self._started = started
         self._wrk = wrk
         self._case = case
         self._connections = connections
