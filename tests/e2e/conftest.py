@@ -1,4 +1,4 @@
-"""One suite for all stories of this folder: starting it costs more than any of them."""
+"""One suite for all stories of this folder, as starting it costs more than any of them; a Valkey for each module."""
 
 import re
 import signal
@@ -13,6 +13,7 @@ from tests.deploy.suite_process import (
     processes_of,
     running_suite,
 )
+from tests.gateway.caching.second.servers import Valkey
 
 REPLICAS = 6
 
@@ -39,3 +40,11 @@ def suite() -> Iterator[SuiteProcess]:
         # Not even of the database that tests here kill under load: everybody who uses it tries again.
         assert "Traceback" not in output
         assert not processes_of(suite.data)
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """What the gateways of a module share, for its tests to break."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.stop()

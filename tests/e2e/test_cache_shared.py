@@ -41,13 +41,6 @@ class SharedLedger(Ledger):
 
 
 @pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(tmp_path_factory.mktemp("valkey"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def gateways(suite: SuiteProcess) -> Gateways:
     return Gateways(suite)
 

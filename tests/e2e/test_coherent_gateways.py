@@ -40,13 +40,6 @@ def sections(relay: Relay) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(tmp_path_factory.mktemp("valkey"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def gateways(suite: SuiteProcess, valkey: Valkey) -> Iterator[Fleet]:
     gateways = Gateways(suite)
     with ExitStack() as stack:
