@@ -36,12 +36,8 @@ cdef class Gateway:
     cdef public object _shared_limits
     cdef public bint _started
     cdef public bint _draining
-    cdef public object _stamps
     cdef public object _steering
-    cdef public dict caches
-    cdef public object _second
-    cdef public dict _followers
-    cdef public object _peers
+    cdef public object caches
     cdef public object _sweeper
     cdef public dict _destinations
     cdef public RateLimiter _limiter

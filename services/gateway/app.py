@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from services.gateway import accelerator, config
 from services.gateway.admin import pages
@@ -18,11 +18,9 @@ from services.gateway.auth.keys import Caller, KeyRing
 from services.gateway.auth.policy import authenticate
 from services.gateway.balancing.endpoint import EndpointRegistry
 from services.gateway.balancing.policy import Replica
-from services.gateway.caching.cache import FORWARD, SERVED, WAITING, RouteCache
-from services.gateway.caching.coherence import SAFE, Coherence
-from services.gateway.caching.following import Follower
-from services.gateway.caching.peers.peers import Peers
-from services.gateway.caching.second.rule import SecondLevelRule
+from services.gateway.caching.cache import FORWARD, SERVED, WAITING
+from services.gateway.caching.caches import Caches
+from services.gateway.caching.coherence import SAFE
 from services.gateway.caching.stamps import Stamps
 from services.gateway.control.steering import Order, Steering
 from services.gateway.discovery.discovery import Discovery
@@ -51,9 +49,6 @@ from shared.identity import IDENTITY_HEADER
 from shared.identity.signer import IdentitySigner
 from shared.problems import Problem, not_found
 from shared.telemetry.setup import Telemetry
-
-if TYPE_CHECKING:
-    from services.gateway.caching.second.level import SecondLevel
 
 log = logging.getLogger("kontor.gateway")
 
@@ -106,11 +101,7 @@ class Gateway:
         self._started = False
         self._draining = False
         self._steering = Steering()
-        self._stamps = stamps or Stamps.private()
-        self.caches: dict[str, RouteCache] = {}
-        self._second: SecondLevel | None = None
-        self._followers: dict[str, Follower] = {}
-        self._peers = Peers(self._stamps, signer)
+        self.caches = Caches(stamps or Stamps.private(), signer)
         self.upstreams: dict[str, Upstream] = {}
         self.apply(snapshot, keys)
 
@@ -131,9 +122,7 @@ class Gateway:
         self._open_to_all = snapshot.auth == "none"
         for name in self.upstreams.keys() - snapshot.upstreams.keys():
             self.upstreams.pop(name).close()
-        self._forget_followers(snapshot)
-        self._peers.configure(snapshot.peers)
-        self._choose_second_level(snapshot.shared_cache)
+        self.caches.configure(snapshot)
         for name, plan in snapshot.upstreams.items():
             if name in self.upstreams:
                 self.upstreams[name].configure(plan)
@@ -141,14 +130,10 @@ class Gateway:
                 self.upstreams[name] = Upstream(plan, self._registry)
             self._obey(name)
         self._destinations = {
-            route.name: Destination(route, self.upstreams[route.upstream], self._cache_of(route))
+            route.name: self._destination_of(route, self.upstreams[route.upstream])
             for route in snapshot.routes
         }
-        self._forget_caches(snapshot)
-        self._peers.configured()
-        for upstream in self.upstreams.values():
-            if upstream.coherence is not None:
-                upstream.coherence.second = self._second
+        self.caches.configured(snapshot, self.upstreams)
         self._pages: Mapping[bytes, Callable[[], pages.Page]] = {
             b"/livez": pages.livez,
             b"/readyz": partial(pages.readyz, self.upstreams),
@@ -157,78 +142,8 @@ class Gateway:
         if self._started:
             self._follow_replicas()
 
-    def _cache_of(self, route: Route) -> RouteCache | None:
-        """The cache of a route, which outlives a change of its rule."""
-        if route.cache is None:
-            return None
-        upstream = self.upstreams[route.upstream]
-        if upstream.coherence is None:
-            upstream.coherence = Coherence(upstream.name, self._stamps)
-        self._follow_changes(upstream, upstream.coherence)
-        known = self.caches.get(route.name)
-        if known is not None and known.belongs_to(upstream.coherence):
-            known.configure(route.cache, self._currency(upstream), perf_counter_ns())
-            return known
-        if known is not None:
-            known.retire()
-        cache = RouteCache(route.name, route.cache, upstream.coherence, self._currency(upstream))
-        self.caches[route.name] = cache
-        upstream.coherence.caches.append(cache)
-        return cache
-
-    def _choose_second_level(self, rule: SecondLevelRule | None) -> None:
-        """Have the caches share a second level, another one, or none."""
-        before = self._second
-        if rule == (before.rule if before is not None else None):
-            return
-        if before is not None:
-            before.leave()
-        self._second = None
-        if rule is not None:
-            # Its imports take half a second, and most gateways have none.
-            from services.gateway.caching.second.level import SecondLevel  # noqa: PLC0415
-
-            self._second = SecondLevel(rule)
-            if self._started:
-                self._second.start()
-
-    def _currency(self, upstream: Upstream) -> Callable[[int], bool] | None:
-        """What tells whether every change of an upstream is known; None of one that tells of none."""
-        if not upstream.plan.changes:
-            return None
-        follower = self._followers.get(upstream.name)
-        # Without a key to sign with nobody lets us follow, and nothing that is stored may be used.
-        followed = follower.current if follower is not None else _never
-        if upstream.coherence is None:
-            return followed
-        return self._peers.add(upstream, upstream.coherence, followed)
-
-    def _follow_changes(self, upstream: Upstream, coherence: Coherence) -> None:
-        """Begin to follow the changes of an upstream that tells of them, unless that is done already."""
-        if not upstream.plan.changes or self._signer is None or upstream.name in self._followers:
-            return
-        follower = Follower(
-            upstream.name, upstream.plan.audience, upstream.healthy_addresses, self._signer, coherence
-        )
-        self._followers[upstream.name] = follower
-        if self._started:
-            follower.start()
-
-    def _forget_followers(self, snapshot: config.Snapshot) -> None:
-        """Of upstreams that are gone, have no cache or tell of no changes any more, or have another audience."""
-        cached = {route.upstream for route in snapshot.routes if route.cache is not None}
-        for name, follower in list(self._followers.items()):
-            plan = snapshot.upstreams.get(name)
-            followed = plan is not None and plan.changes and plan.audience == follower.audience
-            if not followed or name not in cached:
-                del self._followers[name]
-                follower.close()
-
-    def _forget_caches(self, snapshot: config.Snapshot) -> None:
-        """Of routes that have none any more."""
-        cached = {route.name for route in snapshot.routes if route.cache is not None}
-        for name in self.caches.keys() - cached:
-            self.caches.pop(name).retire()
+    def _destination_of(self, route: Route, upstream: Upstream) -> Destination:
+        return Destination(route, upstream, self.caches.of(route, upstream))
 
     def _follow_replicas(self) -> None:
         self._discovery.apply({name: upstream.plan.source for name, upstream in self.upstreams.items()})
@@ -556,12 +471,9 @@ class Gateway:
                 name: {**upstream.describe(now_ns), "mistakes": upstream.ledger.check(attempts[upstream])}
                 for name, upstream in self.upstreams.items()
             },
-            "caches": {
-                name: {**cache.describe(now_ns), "prefix": self._destinations[name].template}
-                for name, cache in self.caches.items()
-            },
-            "second": self._second.describe() if self._second is not None else None,
-            "peers": self._peers.describe(now_ns),
+            **self.caches.describe(
+                {name: destination.template for name, destination in self._destinations.items()}, now_ns
+            ),
         }
 
     def explain(self, question: Question) -> dict[str, object]:
@@ -581,11 +493,7 @@ class Gateway:
         self._started = True
         log.info("the data path is %s", accelerator.form())
         self._prober.start()
-        if self._second is not None:
-            self._second.start()
-        for follower in self._followers.values():
-            follower.start()
-        self._peers.start()
+        self.caches.start()
         self._follow_replicas()
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -612,11 +520,7 @@ class Gateway:
         for client in list(self._clients):
             client.transport.abort()
         self._sweeper.cancel()
-        for follower in self._followers.values():
-            await follower.stop()
-        await self._peers.stop()
-        if self._second is not None:
-            await self._second.stop()
+        await self.caches.stop()
         await self._discovery.stop()
         await self._prober.stop()
         for upstream in self.upstreams.values():
@@ -643,11 +547,4 @@ class Gateway:
                 self._identities.clear()
                 for client in list(self._clients):
                     client.sweep(now_ns)
-                self._stamps.catch_up()
-                for cache in self.caches.values():
-                    cache.store.sweep(now_ns)
-
-
-def _never(now_ns: int) -> bool:
-    """Of changes that nobody can follow."""
-    return False
+                self.caches.sweep(now_ns)

@@ -10,6 +10,7 @@ from typing import Any, cast
 from services.gateway import config
 from services.gateway.app import Gateway
 from services.gateway.auth.keys import KeyRing
+from services.gateway.caching.cache import RouteCache
 from services.gateway.exchange import Exchange
 from services.gateway.forwarding.connection import UpstreamConnection
 from services.gateway.protocol.client import ClientConnection
@@ -158,6 +159,13 @@ class Stage:
     @property
     def upstream(self) -> Upstream:
         return self.gateway.upstreams["u"]
+
+    @property
+    def cache(self) -> RouteCache:
+        """The route's, which has one."""
+        cache = self.gateway.caches.get("all")
+        assert cache is not None
+        return cache
 
     async def _open(self, factory: Any, host: str, port: int) -> None:
         opening = Opening(factory(), self.connections, self._transport)

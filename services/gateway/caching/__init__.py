@@ -1,5 +1,6 @@
 """The gateway's cache: what may be kept and used again, what makes it out of date, what is dropped for want of room.
 
+caches        those of all routes, and what keeps them up to date
 cache         a route's cache at work: what is asked of it before a request goes forward
 filling       what it makes of the answers
 rule          what a route may choose of it

@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.admin.explain import Question
 from services.gateway.admin.schemas import Explanation
-from tests.gateway.caching.test_cache import answer, ask, cache_of
+from tests.gateway.caching.test_cache import answer, ask
 from tests.gateway.puppets import Stage
 
 
@@ -33,7 +33,7 @@ async def test_it_tells_whether_the_answer_would_come_from_the_cache(stage: Stag
     assert after.cache is not None
     assert (after.outcome, after.reason) == ("cached", "The stored answer is fresh.")
     assert after.balancing is None
-    assert cache_of(stage).requests["hit"] == 0
+    assert stage.cache.requests["hit"] == 0
 
 
 async def test_it_tells_of_a_request_that_nobody_is_asked_for(stage: Stage) -> None:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.gateway.caching.cache import RouteCache
 from tests.gateway.puppets import PuppetTransport, Stage, transport_of, turns
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -21,10 +20,6 @@ async def stage() -> AsyncIterator[Stage]:
     stage = Stage({"cache": {"visibility": "everyone"}})
     yield stage
     stage.close()
-
-
-def cache_of(stage: Stage) -> RouteCache:
-    return stage.gateway.caches["all"]
 
 
 async def ask(stage: Stage, request: bytes = GET) -> PuppetTransport:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.gateway.exchange import Exchange
-from tests.gateway.caching.test_cache import FRESH, GET, PLAIN, UNTAGGED, answer, ask, cache_of, status_of
+from tests.gateway.caching.test_cache import FRESH, GET, PLAIN, UNTAGGED, answer, ask, status_of
 from tests.gateway.puppets import Stage, transport_of, turns
 
 HEAD = GET.replace(b"GET", b"HEAD")
@@ -70,7 +70,7 @@ async def test_4_3_5_a_head_that_differs_ends_what_is_stored(stage: Stage) -> No
     await answer(stage)
     await ask(stage, wanting(b"Cache-Control: no-cache", request=HEAD))
     await answer(stage, b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nETag: "2"\r\n\r\n')
-    assert len(cache_of(stage).store) == 0
+    assert len(stage.cache.store) == 0
 
 
 async def test_4_3_5_a_head_tells_nothing_of_what_was_asked_for_after_it(stage: Stage) -> None:

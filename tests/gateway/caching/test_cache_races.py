@@ -67,7 +67,7 @@ async def test_who_waited_for_a_validation_asks_for_what_he_wants_when_there_is_
     follower = await ask(stage)
     (validating,) = [one for one in stage.exchanges() if one.connection is not None]
     assert b'if-none-match: "1"' in transport_of(validating.connection).written.lower()
-    stage.gateway.caches["all"].store.clear()  # a write, or a purge
+    stage.cache.store.clear()  # a write, or a purge
     leader.abort()
     await turns()
     await stage.connect_all()
@@ -128,7 +128,7 @@ async def test_a_repeated_write_says_again_what_it_changed(stage: Stage) -> None
         await ask(stage)
         assert stage.upstream.ledger.attempts == attempts + 2
         await answer(stage, said(b"1"))
-        stage.gateway.caches["all"].store.clear()
+        stage.cache.store.clear()
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ async def test_those_who_wait_are_answered_though_the_gateway_drains(stage: Stag
 async def test_those_who_wait_are_answered_though_the_route_loses_its_cache(stage: Stage) -> None:
     callers = [await ask(stage) for _ in range(3)]
     reload(stage)
-    assert stage.gateway.caches == {}
+    assert stage.gateway.caches.get("all") is None
     for _ in range(5):
         await answer(stage, said(b"1"))
     assert all(one.written.endswith(b"\r\n\r\n1") for one in callers)
@@ -225,7 +225,7 @@ async def test_a_mistake_with_one_who_waited_is_not_that_of_whoever_fetched(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leader, first, second = [await ask(stage) for _ in range(3)]
-    cache = stage.gateway.caches["all"]
+    cache = stage.cache
 
     def fails(*arguments: object) -> None:
         raise RuntimeError("a mistake")

@@ -40,7 +40,7 @@ async def feed() -> AsyncIterator[FakeFeed]:
 
 def follower_of(gateway: Gateway) -> Follower:
     """The only one, of an upstream whose replica answers."""
-    (follower,) = gateway._followers.values()
+    (follower,) = gateway.caches._followers.values()
     for endpoint in gateway.upstreams["u"].endpoints:
         gateway.upstreams["u"].observe(endpoint, True, "it says so")
     return follower
@@ -59,7 +59,7 @@ async def test_nobody_follows_for_an_upstream_whose_last_cache_is_gone(feed: Fak
     gateway.apply(snapshot(feed.address, ALSO, PLAIN), ring)
     assert follower_of(gateway) is follower
     gateway.apply(snapshot(feed.address, PLAIN), ring)
-    assert gateway._followers == {}
+    assert gateway.caches._followers == {}
     await feed.left()
     gateway.apply(snapshot(feed.address, CACHED, PLAIN), ring)
     again = follower_of(gateway)

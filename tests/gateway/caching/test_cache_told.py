@@ -16,7 +16,7 @@ from services.gateway.caching.stamps import Stamps
 from services.gateway.caching.telling import BYPASS, COLLAPSED, HIT, MISS, STALE
 from services.gateway.protocol.request_head import RequestHead, parse_request_head
 from shared.identity import Identity
-from tests.gateway.caching.test_cache import FRESH, GET, PLAIN, UNTAGGED, answer, ask, cache_of
+from tests.gateway.caching.test_cache import FRESH, GET, PLAIN, UNTAGGED, answer, ask
 from tests.gateway.processes import eventually
 from tests.gateway.puppets import Stage, transport_of, turns
 
@@ -33,7 +33,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 def requests_of(stage: Stage) -> dict[str, int]:
     """By outcome, those there were."""
-    return {outcome: count for outcome, count in cache_of(stage).requests.items() if count}
+    return {outcome: count for outcome, count in stage.cache.requests.items() if count}
 
 
 def head_of(path: bytes = b"/x", *lines: bytes, method: bytes = b"GET") -> RequestHead:
@@ -41,7 +41,7 @@ def head_of(path: bytes = b"/x", *lines: bytes, method: bytes = b"GET") -> Reque
 
 
 def explained(stage: Stage, head: RequestHead | None = None) -> dict[str, Any]:
-    return cache_of(stage).explain(head or head_of(), None, perf_counter_ns())
+    return stage.cache.explain(head or head_of(), None, perf_counter_ns())
 
 
 def events(stage: Stage) -> list[tuple[str, str]]:
@@ -124,7 +124,7 @@ async def test_explain_agrees_with_what_then_happens_and_changes_nothing(stage: 
     await ask(stage)
     assert explained(stage)["outcome"] == "collapsed"
     await answer(stage)
-    before = cache_of(stage).describe(0)
+    before = stage.cache.describe(0)
     told = explained(stage)
     assert (told["outcome"], told["reason"]) == ("hit", "The stored answer is fresh.")
     shown = told["stored"]
@@ -132,7 +132,7 @@ async def test_explain_agrees_with_what_then_happens_and_changes_nothing(stage: 
     assert (shown["tenant_id"], shown["variants"], shown["age_s"]) == (None, 1, 0)
     assert shown["tags"] == ["contacts", "contacts/*"]
     assert 0 < shown["ttl_s"] <= 60
-    assert cache_of(stage).describe(0) == before
+    assert stage.cache.describe(0) == before
     assert explained(stage, head_of(b"/x", b"Cache-Control: no-cache"))["outcome"] == "bypass"
     assert explained(stage, head_of(b"/y", b"Cache-Control: only-if-cached"))["outcome"] == "unavailable"
     assert explained(stage, head_of(method=b"POST"))["outcome"] == "bypass"
@@ -148,7 +148,7 @@ async def test_explain_tells_what_could_not_be_stored(stage: Stage) -> None:
 async def test_explain_tells_what_has_changed_elsewhere(stage: Stage) -> None:
     await ask(stage)
     await answer(stage)
-    cache = cache_of(stage)
+    cache = stage.cache
     cache._coherence.stamps.stamp(cache._coherence.scope(b"-"), (b"contacts",), perf_counter_ns())
     told = explained(stage)
     assert (told["outcome"], told["reason"]) == (
@@ -160,7 +160,7 @@ async def test_explain_tells_what_has_changed_elsewhere(stage: Stage) -> None:
 async def test_explain_tells_that_changes_are_not_known(stage: Stage) -> None:
     await ask(stage)
     await answer(stage)
-    plain = cache_of(stage)
+    plain = stage.cache
     cache = RouteCache("all", plain.rule, plain._coherence, lambda now_ns: False)
     cache.store = plain.store
     told = cache.explain(head_of(), None, perf_counter_ns())
@@ -173,7 +173,7 @@ async def test_explain_tells_that_changes_are_not_known(stage: Stage) -> None:
 async def test_what_is_stored_but_not_used_is_counted(stage: Stage) -> None:
     await ask(stage)
     await answer(stage)
-    cache = cache_of(stage)
+    cache = stage.cache
     cache._current = lambda now_ns: False
     await ask(stage)
     assert (cache.unproven, cache.describe(0)["unproven"]) == (1, 1)
@@ -186,7 +186,7 @@ def test_who_asks_decides_where_answers_are_not_for_everyone() -> None:
 
 
 async def test_the_most_used_are_shown_without_who_they_are_for(stage: Stage) -> None:
-    cache = cache_of(stage)
+    cache = stage.cache
     await ask(stage)
     await answer(stage)
     entry = cache.store.top(1)[0]
@@ -207,7 +207,7 @@ async def test_the_most_used_are_shown_without_who_they_are_for(stage: Stage) ->
 async def test_another_policy_lasts_until_the_next_reload_and_drops_nothing(stage: Stage) -> None:
     await ask(stage)
     await answer(stage)
-    cache = cache_of(stage)
+    cache = stage.cache
     cache.change_policy("lru")
     assert (cache.store.policy, cache.rule.policy, len(cache.store)) == ("lru", "lru", 1)
     with pytest.raises(ValueError, match="there is no eviction policy"):
@@ -223,7 +223,7 @@ async def test_purging_by_target_and_by_prefix(stage: Stage) -> None:
     for path in (b"/v1/a", b"/v1/a?x=1", b"/v1/ab", b"/v2"):
         await ask(stage, b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
         await answer(stage)
-    cache = cache_of(stage)
+    cache = stage.cache
     assert await cache.purge(b"/v1/a", prefix=False, tenant=TENANT.hex.encode()) == 0
     assert await cache.purge(b"/v1/a", prefix=False) == 1
     assert await cache.purge(b"/v1/", prefix=True, tenant=b"-") == 2
@@ -234,16 +234,16 @@ async def test_purging_by_target_and_by_prefix(stage: Stage) -> None:
 
 async def test_what_is_on_its_way_during_a_purge_is_not_stored(stage: Stage) -> None:
     await ask(stage)
-    await cache_of(stage).purge(b"/elsewhere", prefix=True)
+    await stage.cache.purge(b"/elsewhere", prefix=True)
     await answer(stage, FRESH)
-    assert len(cache_of(stage).store) == 0
-    assert cache_of(stage).describe(0)["not_stored"] == {"changed": 1}
+    assert len(stage.cache.store) == 0
+    assert stage.cache.describe(0)["not_stored"] == {"changed": 1}
 
 
 async def test_what_has_expired_is_dropped_though_nobody_asks(stage: Stage) -> None:
     await ask(stage)
     await answer(stage)
-    store = cache_of(stage).store
+    store = stage.cache.store
     entry, now_ns = store.top(1)[0], perf_counter_ns()
     store.put(b"k", entry.value, 1, began=store.begin(), now_ns=now_ns, expires_at_ns=now_ns + 1)
     sweeping = asyncio.create_task(stage.gateway._sweep())

@@ -10,7 +10,7 @@ from services.gateway.caching.coherence import EVERYONE, Coherence
 from services.gateway.caching.second.level import SecondLevel
 from tests.gateway.caching.second.servers import Valkey, until
 from tests.gateway.caching.second.test_level import running
-from tests.gateway.caching.test_cache import FRESH, GET, answer, ask, cache_of, status_of
+from tests.gateway.caching.test_cache import FRESH, GET, answer, ask, status_of
 from tests.gateway.caching.test_cache_told import explained
 from tests.gateway.puppets import PuppetTransport, Stage
 
@@ -77,7 +77,7 @@ async def test_what_one_has_fetched_the_other_has(gateways: Gateways) -> None:
     assert status_of(shared).startswith(b"kontor-shared; hit; ttl=")
     assert status_of(shared).endswith(b", kontor; fwd=miss; stored")
     assert gateways.second.upstream.ledger.attempts == 0
-    assert cache_of(gateways.second).requests["shared"] == 1
+    assert gateways.second.cache.requests["shared"] == 1
     own = await gateways.look(gateways.second)
     assert status_of(own).startswith(b"kontor; hit; ttl=")
     assert headers(own) == headers(shared) == headers(first) | {b"age"}
@@ -109,7 +109,7 @@ async def test_all_who_wait_get_it_and_the_servers_are_asked_once(gateways: Gate
     await until(lambda: all(one.written for one in callers))
     assert {one.written.endswith(b"\r\n\r\nok") for one in callers} == {True}
     assert gateways.count("hits") == 1
-    assert cache_of(gateways.second).requests["collapsed"] == 49
+    assert gateways.second.cache.requests["collapsed"] == 49
     assert gateways.second.unrest() == []
 
 
@@ -207,7 +207,7 @@ async def test_a_purge_reaches_what_is_shared(
     gateways: Gateways, target: bytes, prefix: bool, gone: bool, tenant: bytes | None
 ) -> None:
     await gateways.fetch(gateways.first)
-    await cache_of(gateways.first).purge(target, prefix=prefix, tenant=tenant)
+    await gateways.first.cache.purge(target, prefix=prefix, tenant=tenant)
     await gateways.look(gateways.second)
     assert asks(gateways.second) == gone
 
@@ -224,7 +224,7 @@ async def test_what_a_purge_cannot_reach_is_not_used_here(valkey: Valkey) -> Non
             await until(lambda: level.counts["stored"] == 1)
             links = level.servers.links
             level.servers.links = lambda: []  # type: ignore[method-assign]
-            await cache_of(stage).purge(b"/", prefix=True)
+            await stage.cache.purge(b"/", prefix=True)
             level.servers.links = links  # type: ignore[method-assign]
             await ask(stage)
             await until(lambda: asks(stage))
@@ -257,7 +257,7 @@ async def test_a_server_that_stands_still_costs_its_patience_once(valkey: Valkey
 async def test_what_is_renewed_is_shared_as_well(gateways: Gateways) -> None:
     said = b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nETag: "1"\r\nCache-Control: public, max-age=2\r\n\r\nok'
     await gateways.fetch(gateways.first, said)
-    [entry] = cache_of(gateways.first).store.top(1)
+    [entry] = gateways.first.cache.store.top(1)
     [stored] = entry.value.variants
     stored.fresh_until_ns = stored.usable_until_ns = stored.revalidate_until_ns = 0
     before = gateways.count("stored")
