@@ -11,12 +11,13 @@ from services.gateway.exchange import Exchange
 from services.gateway.timing.finished import FinishedRequest
 from services.gateway.timing.server_timing import server_timing
 from services.gateway.timing.terms import components_of
+from shared.telemetry.terms import ServiceTerms, write_terms
 from tests.gateway.puppets import PuppetTransport, Stage, transport_of, turns
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-TERMS = b"x-kontor-terms: 0,0,1000,0,0,0,0,0\r\n"
+TERMS = b"x-kontor-terms: " + write_terms(ServiceTerms(0, 0, 1_000, 0, 0)) + b"\r\n"
 LONG = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n" + TERMS + b"\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + TERMS + b"\r\n2\r\nok\r\n"
 A_WHILE_S = 0.003

@@ -14,11 +14,13 @@ from services.gateway.timing.terms import components_of
 from shared.logs.formats import JsonFormatter
 from shared.logs.output import LineHandler
 from shared.telemetry import clocks
+from shared.telemetry.terms import ServiceTerms, write_terms
 from tests.gateway.puppets import Stage, transport_of
 from tests.shared.telemetry.metrics.recording import scraped, value
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-kontor-terms: 10,0,2000,300,4,0,0,0\r\n\r\nok"
+TOLD = write_terms(ServiceTerms(queue=10, db_wait=0, db=2_000, processing=300, sched=4))
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-kontor-terms: " + TOLD + b"\r\n\r\nok"
 HOUR_NS = 3_600_000_000_000
 TERMS = ("processing", "network", "system")
 MICROSECOND_MS = 0.001

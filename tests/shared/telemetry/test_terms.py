@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.telemetry.terms import Latency, ServiceTerms, read_terms, write_terms
+from shared.telemetry.terms import Latency, ServiceTerms, read_latency, read_terms, write_terms
 
 TIMES = st.integers(0, 10**18)
 TERMS = st.builds(ServiceTerms, *[TIMES] * 8)
@@ -17,7 +17,7 @@ def test_the_order_on_the_wire() -> None:
     terms = ServiceTerms(
         queue=1, db_wait=2, db=3, processing=4, sched=5, down_processing=6, down_network=7, down_system=8
     )
-    assert write_terms(terms) == b"1,2,3,4,5,6,7,8"
+    assert write_terms(terms) == b"".join(b"%016x" % number for number in range(1, 9))
 
 
 @given(TERMS)
@@ -48,27 +48,35 @@ def test_the_dominant_term(latency: Latency, dominant: str) -> None:
     "value",
     [
         b"",
-        b"1,2,3,4,5,6,7",
-        b"1,2,3,4,5,6,7,8,9",
-        b"1,2,3,4,5,6,7,8\n",
-        b" 1,2,3,4,5,6,7,8",
-        b"1, 2,3,4,5,6,7,8",
-        b"-1,2,3,4,5,6,7,8",
-        b"+1,2,3,4,5,6,7,8",
-        b"1.0,2,3,4,5,6,7,8",
-        b"01,2,3,4,5,6,7,8",
-        b"1_0,2,3,4,5,6,7,8",
-        b"1,,3,4,5,6,7,8",
-        "\N{ARABIC-INDIC DIGIT ONE},2,3,4,5,6,7,8".encode(),
-        b"1" * 20 + b",2,3,4,5,6,7,8",
-        b",".join([b"1" * 19] * 8) + b"," * 1_000,
+        b"0" * 127,
+        b"0" * 129,
+        b"0" * 112,
+        b"0" * 144,
+        b"0" * 128 + b"\n",
+        b" " + b"0" * 127,
+        b"-" + b"0" * 127,
+        b"+" + b"0" * 127,
+        b"0x" + b"0" * 126,
+        b"0_" + b"0" * 126,
+        b"g" + b"0" * 127,
+        b"\xff" * 128,
+        "\N{ARABIC-INDIC DIGIT ONE}".encode() * 64,
+        b"1,2,3,4,5,6,7,8",
     ],
 )
 def test_anything_else_is_no_terms(value: bytes) -> None:
     assert read_terms(value) is None
 
 
-@given(st.binary(max_size=250))
+@given(
+    st.binary(max_size=250) | st.binary(min_size=128, max_size=128) | st.from_regex(rb"\A[0-9a-fA-F]{128}\Z")
+)
 def test_no_bytes_break_the_reader(value: bytes) -> None:
     terms = read_terms(value)
-    assert terms is None or write_terms(terms) == value
+    assert terms is None or write_terms(terms) == value.lower()
+
+
+@given(TERMS)
+def test_the_short_way_to_the_three_terms(terms: ServiceTerms) -> None:
+    assert read_latency(write_terms(terms)) == terms.latency
+    assert read_latency(write_terms(terms)[1:]) is None
