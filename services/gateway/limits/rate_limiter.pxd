@@ -10,6 +10,7 @@ cdef class _Bucket:
     cdef public Py_ssize_t at
     cdef public long long base
     cdef public long long spent
+    cdef public long long told
 
 
 @cython.final
@@ -20,6 +21,7 @@ cdef class RateLimiter:
     cdef public object _table
     cdef public object _clock_ns
     cdef public dict _buckets
+    cdef public dict _known
     cdef public bytes _lines
     cdef public dict _said
 

@@ -6,7 +6,9 @@ spent so far, in nanoseconds as well, which is added up. Taking a token adds to 
 full already, one's base is first set to what makes it full now. So no token is lost, whichever workers take one at
 the same instant: at most as many as there are other workers are given too many, and are owed.
 
-Gateways on several machines would share in the same way: a row whose numbers tell what the others have spent.
+Gateways on several machines share in the same way: what the others have spent is added to what one worker of ours has
+(`hear`). For that the limiter remembers who has asked of late, at the cost of their first question each (`asked`), and
+what of their spending it has told (`tell_us`).
 """
 
 import time
@@ -21,26 +23,27 @@ _MOST_REMEMBERED = 100_000
 _MOST_SAID = 4_096
 _BITS = 32
 _SECOND_NS = 1_000_000_000
+_MICROSECOND_NS = 1_000
 
 
 class _Bucket:
-    """Where a caller's numbers are, and our own two of them."""
+    """Where a caller's numbers are, our own two of them, and what of `spent` all gateways know: `told`."""
 
-    __slots__ = ("at", "base", "mark", "slot", "spent")
+    __slots__ = ("at", "base", "mark", "slot", "spent", "told")
 
     def __init__(self, slot: int, mark: int, base: int, spent: int) -> None:
         self.slot = slot
         self.mark = mark
         self.at = slot * SLOT_WORDS
         self.base = base
-        self.spent = spent
+        self.spent = self.told = spent
 
 
 class RateLimiter:
     """One bucket per caller, in a bounded table: of many that are not full the fullest is forgotten first.
 
-    With another rate, another limiter on the same `table` goes on with the same buckets. Whose bucket cannot be had at
-    once (`table.uncounted`) is let through.
+    With another rate, another limiter on the same `table` goes on with the same buckets, and its predecessor may not be
+    used any more. Whose bucket cannot be had at once (`table.uncounted`) is let through.
     """
 
     def __init__(
@@ -51,7 +54,8 @@ class RateLimiter:
         self._full_ns = rate.full_ns
         self._table = table or SharedTable.private(CALLER_SLOTS)
         self._clock_ns = clock_ns
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, _Bucket] = {}  # of those who asked since somebody wanted to know who did
+        self._known: dict[str, _Bucket] = {}  # of those who had asked before
         # The two fields of draft-ietf-httpapi-ratelimit-headers: the policy, and what is left of it.
         policy = b'ratelimit-policy: "default";q=%d;w=%d' % (rate.burst, rate.window_s)
         self._lines = policy.replace(b"%", b"%%") + b'\r\nratelimit: "default";r=%d;t=%d\r\n'
@@ -80,7 +84,6 @@ class RateLimiter:
         owed_ns += self._token_ns
         own, first = table.own
         if owed_ns > self._full_ns:
-            self._forgive(bucket, owed_ns - self._token_ns)
             return take(base + spent, now, self._rate)[1]
         if base + spent < now:
             own[first + at] = bucket.base = now - spent
@@ -103,10 +106,13 @@ class RateLimiter:
         return allowance
 
     def _forgive(self, bucket: _Bucket, owed_ns: int) -> None:
-        """What was emptied at another rate may owe more than can be owed at this one: then it is empty, and no more."""
+        """What was emptied at another rate may owe more than can be owed at this one: then it is empty, and no more.
+
+        Only when it is met: later it may owe what was given to it by several gateways at once.
+        """
         if owed_ns > self._full_ns + len(self._table.others) * self._token_ns:
             own, first = self._table.own
-            own[first + bucket.at + 1] = bucket.spent = bucket.spent - (owed_ns - self._full_ns)
+            own[first + bucket.at + 1] = bucket.spent = bucket.told = bucket.spent - (owed_ns - self._full_ns)
 
     def peek(self, caller: str) -> Allowance:
         """What `take` would say now. Counts nothing."""
@@ -120,6 +126,40 @@ class RateLimiter:
             allowance.lines = self._lines % (allowance.remaining, allowance.full_in_s)
         return allowance.lines
 
+    # For whoever keeps several gateways in step
+
+    def asked(self) -> list[str]:
+        """Who has asked since this was asked last."""
+        asked, self._buckets = self._buckets, {}
+        if len(self._known) >= _MOST_REMEMBERED:
+            self._known.clear()
+        self._known.update(asked)
+        return list(asked)
+
+    def tell_us(self, caller: str) -> int:
+        """What this worker has spent for who has asked, and not told yet, in whole microseconds. Now it is told."""
+        bucket = self._known.get(caller)
+        if bucket is None:
+            return 0
+        untold_us = (bucket.spent - bucket.told) // _MICROSECOND_NS
+        bucket.told += untold_us * _MICROSECOND_NS
+        return untold_us
+
+    def hear(self, caller: str, full_at_ns: int) -> None:
+        """By all that was told the caller's bucket is full at this instant: what is missing here others have spent.
+
+        It is never fuller than we knew. What the other workers here have not told yet hides as much of the others'
+        spending, until they tell it and hear of it in turn.
+        """
+        bucket = self._known.get(caller)
+        if bucket is None or self._table.marks[bucket.slot] != bucket.mark:
+            return
+        missing_ns = full_at_ns + bucket.spent - bucket.told - self._full_at(bucket.slot)
+        if missing_ns > 0:
+            own, first = self._table.own
+            bucket.told += missing_ns
+            own[first + bucket.at + 1] = bucket.spent = bucket.spent + missing_ns
+
     def _full_at(self, slot: int) -> int:
         at = slot * SLOT_WORDS
         rows = (self._table.own, *self._table.others)
@@ -127,7 +167,19 @@ class RateLimiter:
         return max(bases) + sum(words[first + at + 1] for words, first in rows)
 
     def _meet(self, caller: str, now: int) -> _Bucket | None:
-        """A caller whom this worker does not know, or whose slot was given away. A bucket that is full says nothing."""
+        """A caller who has not asked of late, or whose slot was given away."""
+        bucket = self._known.get(caller)
+        if bucket is None or self._table.marks[bucket.slot] != bucket.mark:
+            bucket = self._claim(caller, now)
+            if bucket is None:
+                return None
+        if len(self._buckets) >= _MOST_REMEMBERED:
+            self._buckets.clear()
+        self._buckets[caller] = bucket
+        return bucket
+
+    def _claim(self, caller: str, now: int) -> _Bucket | None:
+        """The bucket of a caller whom this worker does not know. One that is full says nothing and makes room."""
         table = self._table
         own, first = table.own
 
@@ -141,9 +193,8 @@ class RateLimiter:
         if slot < 0:
             return None
         at = first + slot * SLOT_WORDS
-        if len(self._buckets) >= _MOST_REMEMBERED:
-            self._buckets.clear()
-        bucket = self._buckets[caller] = _Bucket(slot, table.marks[slot], own[at], own[at + 1])
+        bucket = _Bucket(slot, table.marks[slot], own[at], own[at + 1])
+        self._forgive(bucket, weight(slot))
         return bucket
 
 

@@ -73,6 +73,74 @@ def test_another_rate_goes_on_with_the_same_buckets() -> None:
     assert [quick.take("a").allowed for _ in range(11)] == [True] * 10 + [False]
 
 
+def test_what_one_worker_has_spent_it_tells_once() -> None:
+    with workers(2, SLOTS) as house:
+        one, two = (
+            RateLimiter(Rate(1000, 9), table, clock_ns=lambda: SECOND) for table in house.tables.values()
+        )
+        for caller in "aab":
+            one.take(caller)
+        two.take("a")
+        assert one.asked() == ["a", "b"]
+        assert [one.tell_us(caller) for caller in "aabc"] == [2000, 0, 1000, 0]
+        assert one.asked() == []
+        one.take("a")
+        assert one.asked() == ["a"]
+        assert one.tell_us("a") == 1000
+
+
+def test_parts_of_a_microsecond_are_told_later() -> None:
+    limiter = RateLimiter(Rate(3_000, 9), clock_ns=lambda: SECOND)
+    told = 0
+    for _ in range(6):
+        limiter.take("a")
+        limiter.asked()
+        told += limiter.tell_us("a")
+    assert told == 1999  # of six times 333,333 ns
+
+
+def test_what_others_have_spent_is_heard_by_all_workers_and_told_to_nobody() -> None:
+    with workers(2, SLOTS) as house:
+        now = 10 * SECOND
+        one, two = (RateLimiter(Rate(1, 9), table, clock_ns=lambda: now) for table in house.tables.values())
+        one.take("a")
+        one.asked()
+        assert one.tell_us("a") == 1_000_000
+        one.take("a")
+        one.hear("a", now + 4 * SECOND)  # ours, and three of others
+        assert [limiter.peek("a").remaining for limiter in (one, two)] == [3, 3]
+        one.hear("a", now + 4 * SECOND)
+        assert one.peek("a").remaining == 3
+        assert one.tell_us("a") == 1_000_000
+        one.hear("a", now)  # nothing of it is forgotten, whatever is said
+        assert one.peek("a").remaining == 3
+
+
+def test_of_a_bucket_that_was_given_away_nothing_is_heard() -> None:
+    now = SECOND
+    limiter = RateLimiter(Rate(1, 9), SharedTable.private(WAYS), clock_ns=lambda: now)
+    limiter.take("a")
+    limiter.asked()
+    now += SECOND
+    for number in range(WAYS):
+        limiter.take(f"other-{number}")
+    limiter.hear("a", now + 9 * SECOND)
+    assert [limiter.peek(f"other-{number}").remaining for number in range(WAYS)] == [7] * WAYS
+    assert limiter.tell_us("a") == SECOND // 1000  # it was spent all the same
+
+
+def test_what_several_gateways_gave_too_much_is_owed() -> None:
+    now = SECOND
+    limiter = RateLimiter(Rate(per_second=1, burst=2), clock_ns=lambda: now)
+    limiter.take("a")
+    limiter.asked()
+    limiter.tell_us("a")
+    limiter.hear("a", now + 4 * SECOND)
+    assert limiter.take("a").retry_after_s == 3
+    now += 3 * SECOND
+    assert [limiter.take("a").allowed for _ in range(2)] == [True, False]
+
+
 class ManyWorkers(RuleBasedStateMachine):
     """Whatever workers do, each answer is that of one bucket per caller; workers die, and others come."""
 
