@@ -9,6 +9,7 @@ from itertools import compress
 from time import time_ns
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from shared.alphabets import alphabet
 from shared.logs.context import request_id_var
 from shared.telemetry.request import current_request
 from shared.telemetry.terms import ServiceTerms
@@ -16,6 +17,7 @@ from shared.telemetry.terms import ServiceTerms
 # Control characters (C0, DEL, C1) and the two Unicode line separators: each could end a line, move a
 # terminal's cursor or recolour it.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_PRINTABLE = alphabet(bytes(range(0x20, 0x7F)))
 _SECRET = re.compile(r"authorization|password|passwd|secret|token|api_?key|cookie|body", re.IGNORECASE)
 _STANDARD_FIELDS = frozenset(
     {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName", "color_message"}
@@ -81,7 +83,7 @@ class LineFormatter(Protocol):
 
 def escape_controls(text: str) -> str:
     """The text with control characters written as `\\n`, `\\x1b` or `\\u2028`, so that it stays one line."""
-    if text.isascii() and text.isprintable():
+    if text.isascii() and (line := text.encode("ascii")).translate(_PRINTABLE) == line:
         return text
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
@@ -159,7 +161,7 @@ class TextFormatter(logging.Formatter):
             "" if request_id is None else " request_id=" + request_id,
             "" if trace_id is None else " trace_id=" + trace_id,
         )
-        return text if text.isascii() and text.isprintable() else escape_controls(text)
+        return escape_controls(text)
 
 
 class JsonFormatter(logging.Formatter):

@@ -2,7 +2,7 @@
 
 import re
 
-from services.gateway.protocol.fields import NOT_IN_VALUES, TOKEN
+from services.gateway.protocol.fields import IN_VALUES, TOKEN
 
 # Nobody needs a chunk of 2^60 bytes; a bound keeps sizes in a machine word everywhere behind us.
 _SIZE_LINE = re.compile(rb"[0-9A-Fa-f]{1,15}")
@@ -96,7 +96,7 @@ class ChunkedReader:
         if self._trailer_bytes > _MOST_TRAILER_BYTES:
             raise BadChunkError("the trailer section is too long")
         name, colon, value = line.partition(b":")
-        if not colon or TOKEN.fullmatch(name) is None or value.translate(None, NOT_IN_VALUES) != value:
+        if not colon or TOKEN.fullmatch(name) is None or value.translate(IN_VALUES) != value:
             raise BadChunkError("a trailer line is not a header field")
         self.trailers.append(line)
 

@@ -18,6 +18,7 @@ from services.gateway.protocol.fields import (
     tokens,
     without,
 )
+from shared.alphabets import alphabet
 from shared.problems import Problem
 
 # Origin form with any visible character but `#`: what clients really send in a query is not always RFC 3986.
@@ -26,7 +27,7 @@ _REQUEST_LINE: Final = re.compile(
 )
 # The same in fewer steps for the methods that nearly all requests have.
 _COMMON_METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-_IN_TARGETS: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != 0x23)
+_IN_TARGETS: Final = alphabet(bytes(range(0x21, 0x7F)).replace(b"#", b""))
 _ABSOLUTE_LINE: Final = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) (?i:https?)://([^/?#\s]+)(/?[\x21\x22\x24-\x7e]*) HTTP/1\.([01])"
 )
@@ -181,7 +182,7 @@ def parse_request_head(block: bytes) -> RequestHead:
         and parts[2] == b"HTTP/1.1"
         and parts[0] in _COMMON_METHODS
         and parts[1].startswith(b"/")
-        and not parts[1].translate(None, _IN_TARGETS)
+        and parts[1].translate(_IN_TARGETS) == parts[1]
     ):
         method, target, minor = parts
         http10 = False
