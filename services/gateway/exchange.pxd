@@ -33,8 +33,10 @@ cdef class Exchange(Attempts):
     @cython.locals(now_ns="long long", close=bint, timing=bytes)
     cpdef object whole(self, UpstreamConnection connection, AnswerHead head, bytes body)
     cdef object _answer_later(self, UpstreamConnection connection, AnswerHead head, bytes body, long long now_ns)
-    @cython.locals(head=AnswerHead, now_ns="long long", close=bint)
+    @cython.locals(head=AnswerHead, now_ns="long long")
     cpdef object others_know(self)
+    @cython.locals(close=bint)
+    cdef bint _hand_over(self, AnswerHead head, bytes timing, bytes more, bytes body) except -1
     @cython.locals(via=bytes)
     cdef bytes _answer(self, AnswerHead head, bytes timing, bytes more, bytes body=*)
     @cython.locals(last_byte_ns="long long", said=bytes, service=tuple, rtt=MinRtt, rtt_ns="long long")

@@ -141,15 +141,9 @@ class Exchange(Attempts):
                 return
             told, body, about = settled
             now_ns = perf_counter_ns()
-        # Whether the rest of a request that is answered already ever comes is not known.
-        client = self.client
-        close = self.close or client.closing or (self.fields.body_length != 0 and client.unread)
         timing = self._measure(connection, head, now_ns)
         # First the answer: the books can wait for those microseconds, the caller need not.
-        self.status = told.status
-        if close:
-            about += _CLOSE_LINE
-        client.transport.write(self._answer(told, timing, about, b"" if self.is_head else body))
+        close = self._hand_over(told, timing, about, body)
         self._accept(connection, head, now_ns)
         self._finish(now_ns, close)
 
@@ -175,12 +169,18 @@ class Exchange(Attempts):
         now_ns = self.done_ns = self.resumed_ns = perf_counter_ns()
         self.status = head.status
         self.latency = components_of(self.finished()).latency
+        self._finish(now_ns, self._hand_over(head, server_timing(*self.latency), b"", body))
+
+    def _hand_over(self, head: AnswerHead, timing: bytes, more: bytes, body: bytes) -> bool:
+        """Give the caller a whole answer; whether it is the connection's last."""
+        self.status = head.status
         client = self.client
+        # Whether the rest of a request that is answered already ever comes is not known.
         close = self.close or client.closing or (self.fields.body_length != 0 and client.unread)
-        more = _CLOSE_LINE if close else b""
-        timing = server_timing(*self.latency)
+        if close:
+            more += _CLOSE_LINE
         client.transport.write(self._answer(head, timing, more, b"" if self.is_head else body))
-        self._finish(now_ns, close)
+        return close
 
     def _answer(self, head: AnswerHead, timing: bytes, more: bytes, body: bytes = b"") -> bytes:
         """The answer's head as the caller gets it, and what is here of its body; `more` are lines of ours, or none."""
