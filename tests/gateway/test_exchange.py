@@ -1,83 +1,120 @@
-"""An exchange between fakes: what back-pressure leaves behind."""
+"""What back-pressure does to an exchange, and what it leaves behind."""
 
+from collections.abc import AsyncIterator
 from time import perf_counter_ns
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
+
+import pytest
 
 from services.gateway.exchange import Exchange
-from services.gateway.forwarding.answer_head import parse_answer_head
-from services.gateway.limits.timeouts import Timeouts
-from services.gateway.protocol.request_head import parse_request_head
-from services.gateway.timing.trace_ids import TraceIds
-from tests.gateway.protocol.test_client import SECOND, FakeTransport
+from services.gateway.protocol.client import ClientConnection
+from tests.gateway.puppets import PuppetTransport, Stage, transport_of, turns
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+HEAD_OF_THREE_BYTES = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+SECOND = 1_000_000_000
 
 
-class Fake(SimpleNamespace):
-    """Takes any call that a test does not look at."""
+class PausableTransport(PuppetTransport):
+    """Knows whether it shall read."""
 
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments, **named: None
+    reading = True
 
+    def pause_reading(self) -> None:
+        self.reading = False
 
-def begun(*, full: bool) -> tuple[Exchange, Any, Any]:
-    """A caller's exchange whose answer of three bytes has begun, with its two connections."""
-    client: Any = Fake(transport=FakeTransport(), full=full, unread=False, closing=False, peer="10.0.0.1")
-    connection: Any = Fake(
-        **dict.fromkeys(("asked_ns", "connected_ns", "sent_ns", "first_byte_ns", "last_byte_ns", "token"), 0),
-        transport=FakeTransport(),
-        kind="first",
-        span_id=b"1",
-        min_rtt=None,
-        why="",
-        candidates=1,
-        pool=Fake(endpoint=Fake(replica=Fake(host="r", port=1))),
-    )
-    head = parse_request_head(b"GET / HTTP/1.1\r\nHost: a")
-    gateway: Any = Fake(timeouts=Timeouts(idle_ns=10 * SECOND))
-    exchange = Exchange(gateway, client, head, 0, 0)
-    exchange.upstream = cast(Any, Fake())
-    exchange.route = cast(Any, Fake(hedging=None, timeout_ns=1 * SECOND))
-    exchange.trace = TraceIds({}, b"1" * 64)
-    exchange.connection = connection
-    exchange.attempts = 1
-    exchange.began(connection, parse_answer_head(b"HTTP/1.1 200 OK\r\nContent-Length: 3", False))
-    return exchange, client, connection
+    def resume_reading(self) -> None:
+        self.reading = True
 
 
-def test_a_full_caller_stops_the_replica_until_there_is_room() -> None:
-    exchange, _, connection = begun(full=False)
-    exchange.client_full()
-    assert not connection.transport.reading
-    exchange.client_ready()
-    assert connection.transport.reading
+class BrimfulTransport(PuppetTransport):
+    """Whatever is written fills its buffer."""
+
+    def write(self, data: Any) -> None:
+        super().write(data)
+        self.protocol.pause_writing()
 
 
-def test_an_answer_that_begins_behind_another_one_waits_for_it() -> None:
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    """Answers begin with their heads, however short they are."""
+    stage = Stage(transport=PausableTransport, hold_bytes=0)
+    yield stage
+    stage.close()
+
+
+async def asked(stage: Stage) -> tuple[Exchange, ClientConnection, PausableTransport]:
+    """A request that is with a replica, and its two connections."""
+    client, _ = stage.call(GET)
+    exchange = client.exchange
+    assert exchange is not None
+    await stage.connect_all()
+    replica = transport_of(exchange.connection)
+    assert isinstance(replica, PausableTransport)
+    return exchange, client, replica
+
+
+async def begun(stage: Stage) -> tuple[Exchange, ClientConnection, PausableTransport]:
+    """The same once an answer of three bytes has begun."""
+    exchange, client, replica = await asked(stage)
+    replica.protocol.data_received(HEAD_OF_THREE_BYTES)
+    return exchange, client, replica
+
+
+async def test_a_full_caller_stops_the_replica_until_there_is_room(stage: Stage) -> None:
+    _, client, replica = await begun(stage)
+    client.pause_writing()
+    assert not replica.reading
+    client.resume_writing()
+    assert replica.reading
+
+
+async def test_an_answer_that_begins_behind_another_one_waits_for_it(stage: Stage) -> None:
     """The transport says only once that it is full."""
-    _, _, connection = begun(full=True)
-    assert not connection.transport.reading
+    _, client, replica = await asked(stage)
+    client.pause_writing()
+    assert replica.reading
+    replica.protocol.data_received(HEAD_OF_THREE_BYTES)
+    assert not replica.reading
 
 
-def test_who_takes_nothing_for_long_has_left() -> None:
-    """Else a caller could hold a replica's connection for ever; the replica itself may be slow no longer than ever."""
-    exchange, client, _ = begun(full=True)
-    left: list[bool] = []
-    client.abort = lambda: left.append(True)
-    exchange.expire(perf_counter_ns() + 9 * SECOND)
-    assert (left, exchange.over) == ([], False)
-    exchange.expire(perf_counter_ns() + 11 * SECOND)
-    assert left
-    client.full = False
-    exchange.expire(perf_counter_ns() + 2 * SECOND)
+async def test_who_takes_nothing_for_long_has_left(stage: Stage) -> None:
+    """Else a caller could hold a replica's connection for ever."""
+    exchange, client, replica = await begun(stage)
+    client.pause_writing()
+    now_ns, idle_ns = perf_counter_ns(), stage.gateway.timeouts.idle_ns
+    assert idle_ns > exchange.route.timeout_ns
+    exchange.expire(now_ns + idle_ns - SECOND)
+    await turns()
+    assert not exchange.over
+    exchange.expire(now_ns + idle_ns + SECOND)
+    await turns()
+    assert exchange.error == "client_left"
+    assert replica.lost
+
+
+async def test_a_replica_that_is_silent_for_long_has_cut_its_answer_short(stage: Stage) -> None:
+    """What passed while its caller was full does not count."""
+    exchange, client, replica = await begun(stage)
+    timeout_ns = exchange.route.timeout_ns
+    client.pause_writing()
+    exchange._moved_ns -= 2 * timeout_ns
+    client.resume_writing()
+    now_ns = perf_counter_ns()
+    exchange.expire(now_ns + timeout_ns - SECOND)
+    assert not exchange.over
+    exchange.expire(now_ns + timeout_ns + SECOND)
+    await turns()
     assert exchange.error == "cut_short"
+    assert replica.lost
 
 
-def test_a_connection_goes_back_to_the_pool_reading() -> None:
+async def test_a_connection_goes_back_to_the_pool_reading(stage: Stage) -> None:
     """The last piece of an answer filled the caller's buffer: whoever gets the connection next needs to hear."""
-    exchange, client, connection = begun(full=False)
-    exchange.piece(b"abc")
-    client.full = True
-    exchange.client_full()
-    exchange.ended(connection, [])
-    assert connection.transport.reading
+    exchange, client, replica = await begun(stage)
+    client.transport = BrimfulTransport(client)
+    replica.protocol.data_received(b"abc")
     assert exchange.over
+    assert client.full
+    assert stage.unrest() == []
+    assert replica.reading
