@@ -28,7 +28,8 @@ def contradictions(content: Any) -> Iterator[Mistake]:
             yield ("routes", index, "upstream"), f"there is no upstream {route.upstream}{hint}"
         elif route.upstream in upstreams:
             yield from _needless_hash(index, route, upstreams[route.upstream])
-    yield from _needless_database(_part(content, "shared_cache", dict))
+    yield from _needless_database(content, "shared_cache")
+    yield from _needless_database(_part(content, "rate_limit", dict), "shared", "rate_limit")
     for name, upstream in upstreams.items():
         for index, first in doubles([(one.host, one.port) for one in _listed(upstream)]):
             yield ("upstreams", name, "replicas", index), f"has the address of replicas[{first}]"
@@ -96,6 +97,8 @@ def _needless_hash(index: int, route: RouteSection, upstream: UpstreamSection) -
         yield ("routes", index, "hash_on"), f"only {CONSISTENT_HASH} hashes, and the policy here is {policy}"
 
 
-def _needless_database(section: Any) -> Iterator[Mistake]:
-    if isinstance(section, dict) and section.get("cluster") is True and section.get("database", 0) != 0:
-        yield ("shared_cache", "database"), "a cluster has only 0"
+def _needless_database(content: Any, name: str, *within: str) -> Iterator[Mistake]:
+    """Of the servers in the section `name` of `content`, which is at `within` itself."""
+    section = _part(content, name, dict)
+    if section is not None and section.get("cluster") is True and section.get("database", 0) != 0:
+        yield (*within, name, "database"), "a cluster has only 0"

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from services.gateway.config.checks import contradictions
 from services.gateway.config.peers import PeersSection
+from services.gateway.config.rate_limit import RateSection
 from services.gateway.config.routes import RouteSection
 from services.gateway.config.shared_cache import SharedCacheSection
 from services.gateway.config.upstreams import UpstreamSection
@@ -14,7 +15,6 @@ from services.gateway.config.values import Count, Name, Network, Seconds, Second
 from services.gateway.documents import Document, Location, Section
 from services.gateway.limits.sizes import SizeLimits
 from services.gateway.limits.timeouts import Timeouts
-from services.gateway.limits.token_bucket import Rate
 from services.gateway.resilience.client_connections import ClientConnectionRule
 from services.gateway.routing.policy import Route
 from services.gateway.timing.keeping import KeepingRule
@@ -62,18 +62,6 @@ class LimitsSection(Section):
             body_ns=round(self.body_timeout_s * 1e9),
             idle_ns=round(self.idle_timeout_s * 1e9),
         )
-
-
-class RateSection(Section):
-    """Requests per key (or per address on public routes)."""
-
-    enabled: bool = True
-    per_second: Count = Rate().per_second
-    burst: Count = Rate().burst
-
-    def rate(self) -> Rate:
-        """As the buckets take it."""
-        return Rate(self.per_second, self.burst)
 
 
 class TracesSection(Section):

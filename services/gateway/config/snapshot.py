@@ -18,6 +18,7 @@ from services.gateway.discovery.rules import SourceRule, StaticRule
 from services.gateway.documents import parse_document
 from services.gateway.documents.reading import read_text
 from services.gateway.forwarding.pool import ConnectionsRule
+from services.gateway.limits.common_rule import CommonRule
 from services.gateway.limits.sizes import SizeLimits
 from services.gateway.limits.timeouts import Timeouts
 from services.gateway.limits.token_bucket import Rate
@@ -65,8 +66,8 @@ class Snapshot:
     """What the pipeline works with. `workers`: processes, `None` for one on each CPU.
 
     `max_pipelined_bytes`: of requests that wait for the one before them on their connection. `keeping` lacks the share
-    of sampled traces, which is not the document's. Without a `shared_cache` the caches have one level,
-    and without `peers` no other gateway is before the same services.
+    of sampled traces, which is not the document's. Without a `common_limit` each gateway limits by itself, without a
+    `shared_cache` the caches have one level, and without `peers` no other gateway is before the same services.
     """
 
     routes: RouteTable
@@ -81,6 +82,7 @@ class Snapshot:
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     workers: int | None
     keeping: KeepingRule
+    common_limit: CommonRule | None = None
     shared_cache: SecondLevelRule | None = None
     peers: PeersPlan | None = None
 
@@ -110,6 +112,7 @@ def read(text: str, source: str, folder: Path) -> Snapshot:
         limits=document.limits.sizes(),
         rate=document.rate_limit.rate(),
         rate_limited=document.rate_limit.enabled,
+        common_limit=document.rate_limit.shared.rule(folder) if document.rate_limit.shared else None,
         timeouts=document.limits.timeouts(),
         clients=document.limits.clients(document.trusted_proxies),
         max_pipelined_bytes=document.limits.max_pipelined_bytes,
