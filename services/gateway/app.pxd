@@ -34,6 +34,7 @@ cdef class Gateway:
     cdef public object _discovery
     cdef public object _client_connections
     cdef public object _shared_limits
+    cdef public object _common_limits
     cdef public bint _started
     cdef public bint _draining
     cdef public object _steering

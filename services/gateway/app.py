@@ -25,6 +25,7 @@ from services.gateway.caching.stamps import Stamps
 from services.gateway.control.steering import Order, Steering
 from services.gateway.discovery.discovery import Discovery
 from services.gateway.exchange import Exchange
+from services.gateway.limits.common import CommonLimits
 from services.gateway.limits.rate_limiter import RateLimiter, too_many_requests
 from services.gateway.limits.shared import SharedLimits
 from services.gateway.limits.sizes import body_too_large
@@ -97,6 +98,7 @@ class Gateway:
         self._identities: dict[str, dict[str, bytes]] = {}
         self._discovery = Discovery(self._found)
         self._shared_limits = limits or SharedLimits.private()
+        self._common_limits = CommonLimits()
         self._client_connections = ClientConnections(snapshot.clients, self._shared_limits.clients)
         self._started = False
         self._draining = False
@@ -117,6 +119,7 @@ class Gateway:
         self._limiter = (
             RateLimiter(snapshot.rate, self._shared_limits.callers) if snapshot.rate_limited else None
         )
+        self._common_limits.configure(snapshot.common_limit, self._limiter, snapshot.rate)
         self._client_connections.rule = snapshot.clients
         self._keeping.configure(replace(snapshot.keeping, share=self._share))
         self._open_to_all = snapshot.auth == "none"
@@ -466,7 +469,10 @@ class Gateway:
                 "refused": self._client_connections.refused_count,
                 "uncounted": self._shared_limits.clients.uncounted,
             },
-            "rate_limit": {"uncounted": self._shared_limits.callers.uncounted},
+            "rate_limit": {
+                "uncounted": self._shared_limits.callers.uncounted,
+                "shared": self._common_limits.describe(),
+            },
             "upstreams": {
                 name: {**upstream.describe(now_ns), "mistakes": upstream.ledger.check(attempts[upstream])}
                 for name, upstream in self.upstreams.items()
@@ -494,6 +500,7 @@ class Gateway:
         log.info("the data path is %s", accelerator.form())
         self._prober.start()
         self.caches.start()
+        self._common_limits.start()
         self._follow_replicas()
         self._sweeper = asyncio.create_task(self._sweep())
 
@@ -521,6 +528,7 @@ class Gateway:
             client.transport.abort()
         self._sweeper.cancel()
         await self.caches.stop()
+        await self._common_limits.stop()
         await self._discovery.stop()
         await self._prober.stop()
         for upstream in self.upstreams.values():
