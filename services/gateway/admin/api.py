@@ -179,12 +179,15 @@ async def _states(parent: Parent) -> dict[int, Any]:
     return found
 
 
-def _callers(state: dict[str, Any] | None) -> dict[str, int | None]:
+def _callers(state: dict[str, Any] | None) -> dict[str, Any]:
     if state is None:
-        return {"connections": None, "uncounted": None}
-    connections = state["connections"]
-    uncounted = connections["uncounted"] + state["rate_limit"]["uncounted"]
-    return {"connections": connections["open"], "uncounted": uncounted}
+        return {"connections": None, "uncounted": None, "shared_limit": None}
+    connections, limit = state["connections"], state["rate_limit"]
+    return {
+        "connections": connections["open"],
+        "uncounted": connections["uncounted"] + limit["uncounted"],
+        "shared_limit": limit["shared"],
+    }
 
 
 async def _steer(parent: Parent, order: Order) -> Any:

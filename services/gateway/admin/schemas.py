@@ -146,6 +146,22 @@ class Ledger(Answer):
     workers: list[int]
 
 
+class SharedLimit(Answer):
+    """How a worker holds rate limits together with other gateways."""
+
+    in_step: bool = Field(description="It is; else it limits with the other workers of its gateway alone.")
+    waiting: int = Field(description="Callers who have spent something that nobody was told of yet.")
+    servers: list[str] = Field(description="Where it is connected: one of a cluster's counts.")
+    losses: int = Field(description="Connections that ended or did not come about.")
+    failures: dict[str, int] = Field(
+        description="Asked in vain: `unavailable` without a connection, `busy`, `lost` without an answer, `refused`."
+    )
+    counts: dict[str, int] = Field(
+        description="How often what a caller had spent was `sent`, that was `answered`, it was `forgotten` as nobody"
+        " could be asked; and how often the worker fell out of step (`losses`)."
+    )
+
+
 class Worker(Answer):
     """A worker process. `ready`: it serves; `restarts`: how often it was started again."""
 
@@ -157,6 +173,9 @@ class Worker(Answer):
     connections: int | None = Field(description="Of callers; null when the worker does not answer.")
     uncounted: int | None = Field(
         description="Requests and connections that were let through, as the other workers could not be told of them."
+    )
+    shared_limit: SharedLimit | None = Field(
+        description="Null where no other gateways are named, or the worker does not answer."
     )
 
 
