@@ -155,6 +155,20 @@ CACHE_PEERS_OTHERS: Final = Metric(
     (),
     Across.MAX,
 )
+RATE_LIMIT_ALONE: Final = Metric(
+    "crm.gateway.rate_limit.alone",
+    Kind.GAUGE,
+    "{worker}",
+    "Workers that hold rate limits without the other gateways that they should hold them with.",
+    (),
+)
+RATE_LIMIT_SHARED: Final = Metric(
+    "crm.gateway.rate_limit.shared",
+    Kind.COUNTER,
+    "{operation}",
+    "How often what a caller had spent was sent to the common count, answered, or forgotten; and losses of step.",
+    ("outcome",),
+)
 
 GATEWAY_METRICS: Final = (
     ATTEMPT_DURATION,
@@ -178,6 +192,8 @@ GATEWAY_METRICS: Final = (
     CACHE_PEERS_WAIT,
     CACHE_PEERS_LAPSES,
     CACHE_PEERS_OTHERS,
+    RATE_LIMIT_ALONE,
+    RATE_LIMIT_SHARED,
 )
 CATALOGUE: Final = {metric.name: metric for metric in (*SHARED_METRICS, *GATEWAY_METRICS)}
 """Everything that a worker tells its parent."""

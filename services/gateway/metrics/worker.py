@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from services.gateway.metrics.attempts import AttemptMetrics, AttemptObservation
 from services.gateway.metrics.caches import cache_families, peers_families, second_families
+from services.gateway.metrics.limits import shared_limit_families
 from services.gateway.metrics.upstreams import upstream_families
 from shared.telemetry.metrics.export import MetricsExport
 from shared.telemetry.metrics.families import Family
@@ -69,6 +70,7 @@ class GatewayMetrics:
             *cache_families(described["caches"].values()),
             *second_families(described["second"]),
             *peers_families(described["peers"]),
+            *shared_limit_families(described["rate_limit"]["shared"]),
         ]
 
     @asynccontextmanager

@@ -48,6 +48,7 @@ class Described:
     def __call__(self) -> dict[str, Any]:
         return {
             "connections": {"open": 1, "refused": self.refused},
+            "rate_limit": {"uncounted": 0, "shared": None},
             "upstreams": {"web": self.upstream.describe(NOW)},
             "caches": {name: {**cache.describe(NOW), "prefix": "/"} for name, cache in self.caches.items()},
             "second": None,

@@ -26,6 +26,8 @@ SCHEMA = {
     "crm_gateway_cache_peers_wait_time_seconds": "",
     "crm_gateway_cache_peers_lapses": "",
     "crm_gateway_cache_peers_others": "",
+    "crm_gateway_rate_limit_alone": "",
+    "crm_gateway_rate_limit_shared": "outcome",
 }
 
 
