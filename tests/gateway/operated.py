@@ -20,6 +20,17 @@ class Operated:
         self.replicas = replicas
         self.admin = admin
 
+    async def begun(self) -> None:
+        """Wait until the admin API answers."""
+
+        async def answers() -> bool:
+            try:
+                return (await self.admin.get("workers")).status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        await eventually(answers)
+
     async def workers(self, count: int) -> list[int]:
         """The process ids of the workers, when so many serve."""
 
@@ -55,15 +66,9 @@ async def operated(
             await replica.until("requests", 0)
         await gateway.until_ready()
         async with gateway.admin() as admin:
-
-            async def answers() -> bool:
-                try:
-                    return (await admin.get("workers")).status_code == 200
-                except httpx2.TransportError:
-                    return False
-
-            await eventually(answers)
-            yield Operated(gateway, started, admin)
+            house = Operated(gateway, started, admin)
+            await house.begun()
+            yield house
 
 
 class Load:

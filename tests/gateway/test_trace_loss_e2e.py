@@ -12,7 +12,7 @@ import pytest
 
 from shared.testing.otlp import OtlpReceiver
 from shared.testing.otlp_metrics import decode_metrics
-from tests.gateway.operated import Load
+from tests.gateway.operated import Load, Operated
 from tests.gateway.processes import GatewayProcess, Replica, document, free_port
 
 pytestmark = pytest.mark.process
@@ -51,7 +51,7 @@ async def traced(
             folder,
             replicas,
             document(replicas) | {"workers": workers, "rate_limit": {"enabled": False}},
-            admin=False,
+            admin=True,
             OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{receiver.endpoint}/v1/metrics",
             OTEL_METRIC_EXPORT_INTERVAL="3600000",
             GATEWAY_LOG_FORMAT="json",
@@ -59,6 +59,11 @@ async def traced(
         )
         stack.callback(gateway.stop)
         await gateway.until_ready()
+        async with gateway.admin() as admin:
+            # One may have answered everything before another has begun to serve.
+            house = Operated(gateway, replicas, admin)
+            await house.begun()
+            await house.workers(workers)
         yield gateway
 
 
