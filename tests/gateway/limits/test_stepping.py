@@ -172,12 +172,12 @@ async def test_whose_script_was_flushed_sends_it_again(valkey: Valkey) -> None:
         await until_known(limiters, "a", 500)
 
 
-async def test_who_may_not_is_alone_and_told_why_once(
+async def test_who_may_not_is_alone_and_told_why_once_until_he_may(
     valkey: Valkey, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with valkey.client() as client:
-        rights = ["+info", "+time", "+client"]
-        client.acl_setuser("limits", enabled=True, passwords=["+secret"], commands=rights, keys=["kontor*"])
+        rights, keys = ["+info", "+time", "+client"], ["{kontor:rates}*"]
+        client.acl_setuser("limits", enabled=True, passwords=["+secret"], commands=rights, keys=keys)
     (tmp_path / "password").write_text("secret\n")
     made = common(valkey, username="limits", password_file=tmp_path / "password")
     stepper = Stepper(made, limiter := RateLimiter(RATE), RATE)
@@ -190,6 +190,11 @@ async def test_who_may_not_is_alone_and_told_why_once(
         assert told[0].startswith(ALONE)
         assert "permission" in told[0]
         assert not stepper.describe()["in_step"]
+        with valkey.client() as client:
+            client.execute_command("ACL", "SETUSER", "limits", "+eval", "+evalsha", "+mget", "+set")
+        await until_in_step([stepper])
+        spend(limiter, "a", 3)
+        await until(lambda: stepper.counts["answered"] == 1)
     finally:
         await stepper.stop()
 
