@@ -17,6 +17,7 @@ from services.gateway.limits.reckoning import Spending
 from services.gateway.limits.token_bucket import Rate
 
 _NUMBER_BYTES: Final = 8
+_MOST_OWED_US: Final = 1e15  # 30 years; a thousand of the slowest and largest buckets
 
 # Keys: buckets. Arguments: the lag, and what was spent of each bucket, as doubles in one string; all in microseconds.
 # Answers what is owed now of each, as doubles in one string: each part of a list would cost its reader 2.5 µs.
@@ -49,10 +50,14 @@ def arguments(spending: Spending) -> tuple[int, bytes]:
 
 
 def read_owed(answer: Any, count: int) -> list[int]:
-    """What is owed of each bucket, in nanoseconds, by `SPEND`'s answer. Raises `ValueError` if that is none."""
+    """What is owed of each bucket, in nanoseconds, by `SPEND`'s answer. Raises `ValueError` if that is none.
+
+    What nobody can owe was not written by us, and counts as nothing.
+    """
     if not isinstance(answer, bytes) or len(answer) != count * _NUMBER_BYTES:
         raise ValueError(f"does not tell of {count} buckets: {answer!r:.100}")
-    return [int(owed_us * 1000) for owed_us in struct.unpack(f"<{count}d", answer)]
+    owed = struct.unpack(f"<{count}d", answer)
+    return [int(owed_us * 1000) if abs(owed_us) < _MOST_OWED_US else 0 for owed_us in owed]
 
 
 class BucketNames:

@@ -27,7 +27,8 @@ class Reckoning:
 
     def __init__(self, limiter: RateLimiter, interval_ns: int) -> None:
         self._limiter = limiter
-        self._interval_us = interval_ns // 1000
+        self._interval_ns = interval_ns
+        self._turned_ns: int | None = None
         self._waiting: dict[str, None] = {}
 
     @property
@@ -35,11 +36,14 @@ class Reckoning:
         """How many callers have asked of whom nothing was told yet."""
         return len(self._waiting)
 
-    def turn(self) -> Iterator[Spending]:
+    def turn(self, now_ns: int) -> Iterator[Spending]:
         """What is to be told now. Each part counts as told when it is taken, whether or not it arrives."""
         self._waiting |= dict.fromkeys(self._limiter.asked())
-        # The last one waits for so many turns; and one more may pass before it is there.
-        lag_us = (2 + len(self._waiting) // MOST_IN_TURN) * self._interval_us
+        since_ns = self._turned_ns if self._turned_ns is not None else now_ns
+        self._turned_ns = now_ns
+        # It was spent since the last turn; the last one waits for some more, and one may pass until it is there.
+        turns = 1 + len(self._waiting) // MOST_IN_TURN
+        lag_us = (max(now_ns - since_ns, self._interval_ns) + turns * self._interval_ns) // 1000
         left = MOST_IN_TURN
         while left > 0 and self._waiting:
             callers = list(islice(self._waiting, min(left, MOST_AT_ONCE)))
@@ -64,4 +68,5 @@ class Reckoning:
         self._waiting |= dict.fromkeys(self._limiter.asked())
         forgotten = sum(self._limiter.tell_us(caller) > 0 for caller in self._waiting)
         self._waiting.clear()
+        self._turned_ns = None
         return forgotten

@@ -83,7 +83,7 @@ class Stepper:
             self._fell_out(reckoning, "there is no connection")
             return
         try:
-            for spending in reckoning.turn():
+            for spending in reckoning.turn(monotonic_ns()):
                 await self._tell(reckoning, spending)
                 if reckoning is not self._reckoning:
                     return  # the document has changed meanwhile

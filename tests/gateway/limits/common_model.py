@@ -10,6 +10,7 @@ from functools import partial
 
 from services.gateway.limits.rate_limiter import RateLimiter
 from services.gateway.limits.reckoning import Reckoning, Spending
+from services.gateway.limits.shared_table import SharedTable
 from services.gateway.limits.token_bucket import Rate
 from tests.gateway.limits.workers import workers
 
@@ -36,9 +37,24 @@ class ModelBuckets:
         return told
 
 
+class Worker:
+    """One process of a gateway, whose clock is so far ahead."""
+
+    def __init__(self, world: "World", table: SharedTable, ahead_ns: int) -> None:
+        self.table = table
+        self.ahead_ns = ahead_ns
+        self.limiter = RateLimiter(world.rate, table, lambda: world.now + ahead_ns)
+        self.reckoning = Reckoning(self.limiter, INTERVAL)
+        self.alive = True
+
+    def hear(self, told: Spending, owed_us: Sequence[int], sent_ns: int) -> None:
+        if self.alive:
+            self.reckoning.hear(told, [us * 1000 for us in owed_us], sent_ns)
+
+
 class World:
     """Gateways with workers, each of which takes its turn once in an interval. What was given to `CALLER` is held
-    against one bucket which everybody would have taken from: `owed_ns`, when the last token was given.
+    against one bucket which everybody would have taken from: `owed_ns`.
 
     An answer takes up to `slowest_ns`, half of it each way. `reaches` says whether the server is reached, `answers`
     whether what it says arrives.
@@ -67,15 +83,11 @@ class World:
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._stack = ExitStack()
-        self.limiters: list[list[RateLimiter]] = []
+        self.gateways: list[list[Worker]] = []
         for _ in range(gateways):
             house = self._stack.enter_context(workers(workers_each))
-            ahead = self.random.randrange(10**15)  # no two machines' clocks agree
-            own = [RateLimiter(rate, table, partial(self._clock, ahead)) for table in house.tables.values()]
-            self.limiters.append(own)
-            for limiter in own:
-                reckoning = Reckoning(limiter, INTERVAL)
-                self.after(self.random.randrange(INTERVAL), partial(self._turn, reckoning, ahead))
+            ahead_ns = self.random.randrange(10**15)  # no two machines' clocks agree
+            self.gateways.append([self._start(table, ahead_ns) for table in house.tables.values()])
 
     def close(self) -> None:
         self._stack.close()
@@ -97,7 +109,7 @@ class World:
 
     def ask(self, gateway: int) -> bool:
         """One request, to any of a gateway's workers."""
-        if not self.random.choice(self.limiters[gateway]).take(CALLER).allowed:
+        if not self.random.choice(self.gateways[gateway]).limiter.take(CALLER).allowed:
             self.refused[gateway] += 1
             self.unfair += self.owed_ns + self.rate.token_ns <= self.rate.full_ns
             return False
@@ -117,24 +129,36 @@ class World:
 
         self.after(int(self.random.expovariate(per_second) * SECOND), arrive)
 
-    def _clock(self, ahead: int) -> int:
-        return self.now + ahead
+    def kill(self, gateway: int) -> None:
+        """One of its workers, which has a successor at once."""
+        house = self.gateways[gateway]
+        place = self.random.randrange(len(house))
+        house[place].alive = False
+        house[place] = self._start(house[place].table, house[place].ahead_ns)
 
-    def _turn(self, reckoning: Reckoning, ahead: int) -> None:
-        self.after(INTERVAL, partial(self._turn, reckoning, ahead))
-        if not self.reaches:
-            reckoning.forget()
+    def _start(self, table: SharedTable, ahead_ns: int) -> Worker:
+        worker = Worker(self, table, ahead_ns)
+        self.after(self.random.randrange(INTERVAL), partial(self._turn, worker))
+        return worker
+
+    def _turn(self, worker: Worker) -> None:
+        if not worker.alive:
             return
-        for told in list(reckoning.turn()):
-            self.after(self._transit(), partial(self._arrive, reckoning, told, self.now + ahead))
+        self.after(INTERVAL, partial(self._turn, worker))
+        if not self.reaches:
+            worker.reckoning.forget()
+            return
+        sent_ns = self.now + worker.ahead_ns
+        for told in worker.reckoning.turn(sent_ns):
+            self.after(self._transit(), partial(self._arrive, worker, told, sent_ns))
 
-    def _arrive(self, reckoning: Reckoning, told: Spending, sent_ns: int) -> None:
+    def _arrive(self, worker: Worker, told: Spending, sent_ns: int) -> None:
         if not self.reaches:
             return
         now_us = self.now // 1000 + self.server_ahead_us
         owed = self.server.spend(told.callers, told.spent_us, told.lag_us, now_us)
         if self.answers:
-            self.after(self._transit(), partial(reckoning.hear, told, [us * 1000 for us in owed], sent_ns))
+            self.after(self._transit(), partial(worker.hear, told, owed, sent_ns))
 
     def _transit(self) -> int:
         return self.random.randrange(self.slowest_ns // 2)

@@ -120,6 +120,11 @@ async def test_as_many_as_there_may_be_at_once(servers: Servers) -> None:
     assert owed_ns == [(number - LAG_US) * 1000 for number in range(1, MOST_AT_ONCE + 1)]
 
 
+@pytest.mark.parametrize("owed", [1e300, float("inf"), float("-inf"), float("nan")])
+def test_what_nobody_can_owe_counts_as_nothing(owed: float) -> None:
+    assert read_owed(struct.pack("<dd", owed, 2), 2) == [0, 2000]
+
+
 @pytest.mark.parametrize("answer", [b"", b"\0" * 9, None, 3])
 def test_what_is_no_answer_is_told(answer: object) -> None:
     with pytest.raises(ValueError, match="does not tell of 1 buckets"):

@@ -57,6 +57,8 @@ def test_nobody_is_refused_what_one_bucket_would_have_given(
             if draw.random() < 0.3:
                 for _ in range(rate.burst // 2 + 1):
                     together.ask(draw.randrange(count))
+            if draw.random() < 0.2:
+                together.kill(draw.randrange(count))
         assert together.unfair == 0
 
 
