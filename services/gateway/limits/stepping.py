@@ -89,9 +89,8 @@ class Stepper:
                     return  # the document has changed meanwhile
             if not self._in_step:  # nobody has spent anything, but there may be answers again
                 await self._ask([self._names.common], _NOTHING)
-        except (ServerError, ValueError) as error:
-            refused = isinstance(error, ValueError) or error.__cause__ is not None
-            self._fell_out(reckoning, str(error), refused=refused)
+        except ServerError as error:
+            self._fell_out(reckoning, str(error), refused=error.__cause__ is not None)
         else:
             self._found_step()
 
@@ -105,9 +104,12 @@ class Stepper:
             reckoning.hear(spending, owed_ns, sent_ns)
 
     async def _ask(self, keys: Sequence[bytes], spending: Spending) -> list[int]:
-        """What is owed, in nanoseconds. Raises `ServerError`, or `ValueError` when the answer is none."""
+        """What is owed, in nanoseconds. Raises `ServerError`, which has a cause if there is an answer."""
         answer = await self.servers.ask_script(SPEND, keys, *arguments(spending))
-        return read_owed(answer, len(keys))
+        try:
+            return read_owed(answer, len(keys))
+        except ValueError as error:
+            raise ServerError(str(error)) from error
 
     def _found_step(self) -> None:
         if not self._in_step:
