@@ -105,6 +105,20 @@ def test_one_who_asks_elsewhere_from_now_on_finds_nothing_left_there(workers: in
         assert together.given[1] <= 5 * RATE.per_second + tokens(HEARD_WITHIN_NS)
 
 
+@pytest.mark.parametrize("pause_ns", [SECOND // 20, SECOND // 10, SECOND // 4, SECOND // 3])
+def test_who_storms_one_after_the_other_gets_no_more_in_the_long_run(pause_ns: int) -> None:
+    with world(3) as together:
+        began = together.now
+        for number in range(120):
+            for _ in range(3 * RATE.burst):
+                together.ask(number % 3)
+            together.run(pause_ns)
+        allowed = RATE.burst + tokens(together.now - began)
+        # At first each believes its own bucket to be full.
+        assert together.given.total() <= allowed + 2 * RATE.burst + 3 * tokens(HEARD_WITHIN_NS)
+        assert together.unfair == 0
+
+
 @gateways
 def test_during_an_outage_each_limits_alone_and_nobody_pays_for_it_later(count: int) -> None:
     with world(count) as together:
