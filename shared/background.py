@@ -24,6 +24,14 @@ async def in_background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
                 await task
 
 
+async def ended(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancel those that were begun, and wait until they are over. How they end is for `telling_failure` to say."""
+    begun = [task for task in tasks if task is not None]
+    for task in begun:
+        task.cancel()
+    await asyncio.gather(*begun, return_exceptions=True)
+
+
 def telling_failure(log: logging.Logger, message: str) -> Callable[[asyncio.Task[Any]], None]:
     """For `add_done_callback` of a task whose end nobody awaits: a mistake that ended it is logged as an error."""
 

@@ -3,6 +3,7 @@ import logging
 
 import pytest
 
+from shared import background
 from shared.background import in_background, telling_failure
 
 
@@ -65,3 +66,24 @@ async def test_a_mistake_that_nobody_awaits_is_logged(caplog: pytest.LogCaptureF
         await asyncio.gather(task, return_exceptions=True)
     await asyncio.sleep(0)
     assert [(record.levelname, record.message) for record in caplog.records] == [("ERROR", "it has ended")]
+
+
+async def test_what_is_ended_is_over_with_all_that_it_had_to_put_away() -> None:
+    over: list[str] = []
+
+    async def work(name: str) -> None:
+        try:
+            await asyncio.sleep(9)
+        finally:
+            await asyncio.sleep(0)
+            over.append(name)
+
+    async def fail() -> None:
+        raise ValueError("told by whoever began it")
+
+    tasks = [asyncio.create_task(work("one")), asyncio.create_task(work("two")), asyncio.create_task(fail())]
+    await asyncio.sleep(0)
+    tasks[0].cancel()  # whoever closes and then stops cancels twice
+    await background.ended(*tasks, None)
+    assert sorted(over) == ["one", "two"]
+    await background.ended()

@@ -25,7 +25,7 @@ import httpx2
 
 from services.gateway.caching.stamps import scope_of
 from services.gateway.plain_http import plain_transport
-from shared.background import telling_failure
+from shared.background import ended, telling_failure
 from shared.events.access import GATEWAY
 from shared.events.position import Position
 from shared.identity import IDENTITY_HEADER
@@ -213,8 +213,7 @@ class Follower:
     async def stop(self) -> None:
         """Stop following; nothing runs any more when this returns."""
         self.close()
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -29,6 +29,7 @@ from services.gateway.limits.shared import SharedLimits
 from services.gateway.metrics.worker import GatewayMetrics
 from services.gateway.server import Server
 from services.gateway.settings import GatewaySettings
+from shared.background import ended
 from shared.identity.signer import IdentitySigner
 from shared.logs.setup import configure_logging
 from shared.problems import Problem
@@ -100,9 +101,7 @@ async def _serve(control: socket.socket, commands: "Commands") -> None:
     await asyncio.wait({answering, stopping}, return_when=asyncio.FIRST_COMPLETED)
     # Questions are answered while it drains; without a parent nobody is left to drain for.
     await commands.end(0.0 if answering.done() else commands.drain_s)
-    for task in (answering, stopping):
-        task.cancel()
-    await asyncio.gather(answering, stopping, return_exceptions=True)
+    await ended(answering, stopping)
 
 
 class Commands:

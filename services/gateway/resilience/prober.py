@@ -10,6 +10,7 @@ from services.gateway.balancing.endpoint import Endpoint
 from services.gateway.plain_http import plain_transport
 from services.gateway.resilience.health import HealthRule
 from services.gateway.resilience.upstream import Upstream
+from shared.background import ended
 
 # Several gateways started together must not knock at the same instants for ever.
 JITTER = 0.2
@@ -38,9 +39,7 @@ class Prober:
 
     async def stop(self) -> None:
         """Stop checking; nothing runs any more when this returns."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await ended(*self._tasks.values())
         await self._transport.aclose()
 
     async def _watch(self, upstream: Upstream, endpoint: Endpoint) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from services.gateway.caching.peers.board import Board, Currency, Current
 from services.gateway.caching.peers.plan import PeersPlan
 from services.gateway.caching.peers.telling import Teller
-from shared.background import telling_failure
+from shared.background import ended, telling_failure
 
 if TYPE_CHECKING:
     from services.gateway.caching.coherence import Coherence
@@ -187,8 +187,6 @@ class Peers:
 
 
 async def _end(tasks: list[asyncio.Task[None]], servers: "Servers | None") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await ended(*tasks)
     if servers is not None:
         await servers.stop()

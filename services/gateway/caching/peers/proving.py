@@ -15,7 +15,7 @@ from services.gateway.caching.following import FEED_PATH, Stamping
 from services.gateway.caching.peers.rule import PeersRule
 from services.gateway.caching.stamps import scope_of
 from services.gateway.plain_http import plain_transport
-from shared.background import telling_failure
+from shared.background import ended, telling_failure
 from shared.events.access import GATEWAY
 from shared.identity import IDENTITY_HEADER
 from shared.identity.signer import IdentitySigner
@@ -122,8 +122,7 @@ class Prover:
     async def stop(self) -> None:
         """Ask no more; nothing runs when this returns."""
         self.close()
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
 
     def is_of(self, audience: str, stamping: Stamping) -> bool:
         """Whether it asks this service, for these stamps."""
@@ -143,9 +142,7 @@ class Prover:
                         async with asyncio.timeout(self._rule.ask_every_ns / 1e9):
                             await self._now.wait()
             finally:
-                for task in self._asking:
-                    task.cancel()
-                await asyncio.gather(*self._asking, return_exceptions=True)
+                await ended(*self._asking)
 
     def _begin(self, transport: httpx2.AsyncHTTPTransport) -> None:
         """Ask the next replica, unless too many owe us an answer."""

@@ -13,6 +13,7 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
 from services.gateway.caching.peers.registry import Registry
+from shared.background import ended
 
 log = logging.getLogger("kontor.gateway.peers")
 
@@ -47,8 +48,7 @@ class Subscription:
             except asyncio.CancelledError:
                 current = asyncio.current_task()
                 if current is not None and current.cancelling():
-                    self._reading.cancel()
-                    await asyncio.gather(self._reading, return_exceptions=True)
+                    await ended(self._reading)
                     raise
             finally:
                 self.connected = False

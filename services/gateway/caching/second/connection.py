@@ -28,7 +28,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from services.gateway.caching.following import ReconnectDelay
 from services.gateway.caching.second.link import Done, Link, Script, ServerError, answer_of
 from services.gateway.caching.second.rule import ServersRule
-from shared.background import telling_failure
+from shared.background import ended, telling_failure
 
 log = logging.getLogger("kontor.gateway.second")
 # What goes wrong with a server is told where it happens: this is a mistake of ours.
@@ -95,8 +95,7 @@ class Node:
 
     async def stop(self) -> None:
         """Let go of it."""
-        self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        await ended(self.task)
 
     async def _keep(self) -> None:
         delay = ReconnectDelay(self._servers.draw)
@@ -168,9 +167,7 @@ class Servers:
 
     async def stop(self) -> None:
         """Let go of everything; nothing runs any more when this returns."""
-        if self._tending is not None:
-            self._tending.cancel()
-            await asyncio.gather(self._tending, return_exceptions=True)
+        await ended(self._tending)
         nodes, self._nodes = self._nodes, {}
         await asyncio.gather(*(node.stop() for node in nodes.values()))
 

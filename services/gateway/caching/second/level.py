@@ -21,7 +21,7 @@ from services.gateway.caching.second.entries import EntryError, SharedAnswer, de
 from services.gateway.caching.second.link import Link, ServerError
 from services.gateway.caching.second.rule import SecondLevelRule
 from services.gateway.caching.second.scripts import CHANGE, LOOK, MOST_NAMES, STORE, slots_of
-from shared.background import telling_failure
+from shared.background import ended, telling_failure
 
 log = logging.getLogger("kontor.gateway.second")
 _tell_failure = telling_failure(log, "the second level failed by a mistake of ours")
@@ -89,10 +89,7 @@ class SecondLevel:
 
     async def stop(self) -> None:
         """Let go of everything; what is queued is not stored."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*self._tasks)
         await self.servers.stop()
 
     def leave(self) -> None:
