@@ -7,6 +7,7 @@ from shared.asgi import Receive, Scope, Send
 from shared.telemetry.client import client_span, inject
 from shared.telemetry.server import ServedRequest, ServerSpans
 from shared.telemetry.setup import Telemetry
+from shared.telemetry.terms import ServiceTerms, write_terms
 from tests.shared.telemetry.recording import discard, http_scope, receive, recording
 from tests.shared.telemetry.test_tracecontext import TRACE, VALID
 
@@ -87,7 +88,8 @@ async def test_a_calls_time_is_downstream_in_the_terms_that_it_told() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         with client_span(Telemetry(), method="GET", url=URL) as span:
             await asyncio.sleep(0.02)
-            span.answered(200, "1000000,0,2000000,1000000,0,0,0,0")
+            told = ServiceTerms(queue=1_000_000, db_wait=0, db=2_000_000, processing=1_000_000, sched=0)
+            span.answered(200, write_terms(told).decode())
         await asyncio.sleep(0.02)
 
     await ServerSpans(app, Telemetry(), served=served.append)(http_scope(), receive, discard)
