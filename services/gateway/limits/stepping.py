@@ -14,7 +14,7 @@ from services.gateway.limits.common_rule import CommonRule
 from services.gateway.limits.rate_limiter import RateLimiter
 from services.gateway.limits.reckoning import Reckoning, Spending
 from services.gateway.limits.token_bucket import Rate
-from shared.background import telling_failure
+from shared.background import ended, telling_failure
 
 log = logging.getLogger("kontor.gateway.limits")
 # What goes wrong with the servers is told where it happens: this is a mistake of ours.
@@ -53,9 +53,7 @@ class Stepper:
 
     async def stop(self) -> None:
         """Let go of everything."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
         await self.servers.stop()
 
     def leave(self) -> None:
