@@ -122,6 +122,21 @@ CASES = (
         ),
     ),
     Case(
+        "gateway.yaml",
+        "RateLimitAlone",
+        ill={series_of("crm_gateway_rate_limit_alone", _GATEWAY): gauge((30, 0), (30, 2), (60, 0))},
+        # A restart takes no minute.
+        well={series_of("crm_gateway_rate_limit_alone", _GATEWAY): gauge((40, 0), (1, 2), (60, 0))},
+        labels={"job": "gateway", "instance": "gateway:9000"},
+        still=31,
+        over=60,
+        summary="gateway:9000: rate limits hold for this gateway alone",
+        description=(
+            "For two minutes 2 of the workers of gateway:9000 have not heard what callers spend at the other gateways: "
+            "whoever asks at several of them may be given the whole limit by each."
+        ),
+    ),
+    Case(
         "saturation.yaml",
         "EventLoopLag",
         ill={
