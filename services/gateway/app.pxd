@@ -15,6 +15,7 @@ from services.gateway.timing.recorder cimport Recorder
 
 @cython.final
 cdef class Gateway:
+    cdef public object outbox
     cdef public object _keys
     cdef public object _signer
     cdef public object _telemetry

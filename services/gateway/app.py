@@ -30,6 +30,7 @@ from services.gateway.limits.rate_limiter import RateLimiter, too_many_requests
 from services.gateway.limits.shared import SharedLimits
 from services.gateway.limits.sizes import body_too_large
 from services.gateway.metrics.worker import GatewayMetrics
+from services.gateway.outbox import AtOnce, Outbox
 from services.gateway.protocol.answers import page_bytes, problem_bytes
 from services.gateway.protocol.client import ClientConnection
 from services.gateway.protocol.forwarded import believe
@@ -76,9 +77,12 @@ class Gateway:
         telemetry: Telemetry,
         stamps: Stamps | None = None,
         limits: SharedLimits | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         """Without a `signer` the snapshot must not ask for keys: there is nobody to vouch for. `stamps` and `limits`
-        are shared with the other worker processes, if there are any."""
+        are shared with the other worker processes, if there are any. What is to be written is written at once, unless
+        `outbox` has it wait."""
+        self.outbox = outbox or AtOnce()
         self._signer = signer
         self._telemetry = telemetry
         # Without a collector of ours the sampled traces are the services' affair, and they are told to record.
@@ -130,7 +134,7 @@ class Gateway:
             if name in self.upstreams:
                 self.upstreams[name].configure(plan)
             else:
-                self.upstreams[name] = Upstream(plan, self._registry)
+                self.upstreams[name] = Upstream(plan, self._registry, self.outbox)
             self._obey(name)
         self._destinations = {
             route.name: self._destination_of(route, self.upstreams[route.upstream])

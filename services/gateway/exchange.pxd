@@ -8,7 +8,6 @@ from services.gateway.attempts cimport Attempts
 from services.gateway.forwarding.answer_head cimport AnswerHead
 from services.gateway.forwarding.connection cimport UpstreamConnection
 from services.gateway.protocol.client cimport ClientConnection
-from services.gateway.timing.rtt cimport MinRtt
 from services.gateway.timing.server_timing cimport server_timing
 from services.gateway.timing.terms cimport terms_of
 
@@ -30,16 +29,20 @@ cdef class Exchange(Attempts):
     cpdef bint admit(self)
     cpdef bint wants_whole(self, AnswerHead head)
     cpdef object informed(self, UpstreamConnection connection, AnswerHead head)
-    @cython.locals(now_ns="long long", close=bint, timing=bytes)
+    @cython.locals(now_ns="long long", told=AnswerHead, about=bytes)
     cpdef object whole(self, UpstreamConnection connection, AnswerHead head, bytes body)
-    cdef object _answer_later(self, UpstreamConnection connection, AnswerHead head, bytes body, long long now_ns)
-    @cython.locals(head=AnswerHead, now_ns="long long")
+    cdef object _put_aside(self, UpstreamConnection connection, AnswerHead head, tuple untold, long long now_ns)
     cpdef object others_know(self)
+    @cython.locals(head=AnswerHead, body=bytes, more=bytes, now_ns="long long")
+    cpdef object post(self, long long waited_ns)
+    @cython.locals(said=bytes, service=tuple)
+    cdef object _latency(self, tuple answered, long long now_ns)
+    cpdef object waited(self, UpstreamConnection connection, long long waited_ns)
     @cython.locals(close=bint)
     cdef bint _hand_over(self, AnswerHead head, bytes timing, bytes more, bytes body) except -1
     @cython.locals(via=bytes)
     cdef bytes _answer(self, AnswerHead head, bytes timing, bytes more, bytes body=*)
-    @cython.locals(last_byte_ns="long long", said=bytes, service=tuple, rtt=MinRtt, rtt_ns="long long")
+    @cython.locals(answered=tuple)
     cdef bytes _measure(self, UpstreamConnection connection, AnswerHead head, long long now_ns)
     @cython.locals(now_ns="long long", timing=bytes, more=bytes)
     cpdef object began(self, UpstreamConnection connection, AnswerHead head)

@@ -24,11 +24,11 @@ from services.gateway.resilience.ledger import (
     Outcome,
     TurnedAway,
 )
-from services.gateway.timing.finished import Attempt, FinishedRequest, attempt_of
+from services.gateway.timing.finished import Attempt, AttemptReadings, FinishedRequest, attempt_of
 from services.gateway.timing.server_timing import server_timing
 from services.gateway.timing.terms import components_of, terms_of
 from shared.problems import Problem
-from shared.telemetry.terms import TERMS_HEADER, read_latency
+from shared.telemetry.terms import read_latency
 
 if TYPE_CHECKING:
     from services.gateway.app import Gateway
@@ -106,7 +106,7 @@ class Exchange(Attempts):
         self._chunked_out = False
         self._tunnel = False
         self._held: HeldAnswer | None = None
-        self._untold: tuple[AnswerHead, bytes] | None = None
+        self._untold: tuple[AnswerHead, bytes, bytes] | None = None
 
     def admit(self) -> bool:
         """Take it through the pipeline up to the replicas; False when it was answered instead."""
@@ -131,7 +131,8 @@ class Exchange(Attempts):
         told = head
         if self.unsafe:
             if self._written(head, now_ns):
-                self._answer_later(connection, head, body, now_ns)
+                # Its caller learns of it by `others_know`.
+                self._put_aside(connection, head, (head, body, b""), now_ns)
                 return
             now_ns = perf_counter_ns()  # that is part of its time
         elif self.fetch is not None:
@@ -141,17 +142,18 @@ class Exchange(Attempts):
                 return
             told, body, about = settled
             now_ns = perf_counter_ns()
-        timing = self._measure(connection, head, now_ns)
-        # First the answer: the books can wait for those microseconds, the caller need not.
-        close = self._hand_over(told, timing, about, body)
-        self._accept(connection, head, now_ns)
-        self._finish(now_ns, close)
+        self._put_aside(connection, head, (told, body, about), now_ns)
+        self._gateway.outbox.put(self)
 
-    def _answer_later(
-        self, connection: UpstreamConnection, head: AnswerHead, body: bytes, now_ns: int
+    def _put_aside(
+        self,
+        connection: UpstreamConnection,
+        head: AnswerHead,
+        untold: tuple[AnswerHead, bytes, bytes],
+        now_ns: int,
     ) -> None:
-        """The attempt is over; its answer goes to the caller by `others_know`."""
-        self._untold = head, body
+        """Book the attempt, which is over, and keep what its caller will be told."""
+        self._untold = untold
         self.answered = readings_of(connection, now_ns, outcome_of(head.status), "", head)
         self._accept(connection, head, now_ns)
         self.connection = None
@@ -165,11 +167,50 @@ class Exchange(Attempts):
             return
         if self.over or self._untold is None:
             return  # it took too long, or the caller has left
-        head, body = self._untold
-        now_ns = self.done_ns = self.resumed_ns = perf_counter_ns()
+        self.resumed_ns = perf_counter_ns()
+        self.post(0)
+
+    def post(self, waited_ns: int) -> None:
+        """Tell the caller what was put aside so long ago."""
+        if self.over or self._untold is None or self.answered is None:
+            return  # it took too long, or the caller has left
+        head, body, more = self._untold
+        self._untold = None
         self.status = head.status
-        self.latency = components_of(self.finished()).latency
-        self._finish(now_ns, self._hand_over(head, server_timing(*self.latency), b"", body))
+        if waited_ns:
+            self.resumed_ns = self.answered[5] + waited_ns
+        now_ns = self.done_ns = perf_counter_ns()
+        self.latency = latency = self._latency(self.answered, now_ns)
+        self._finish(now_ns, self._hand_over(head, server_timing(*latency), more, body))
+
+    def _latency(self, answered: AttemptReadings, now_ns: int) -> tuple[int, int, int]:
+        """The three terms up to now."""
+        if self.attempts > 1 or answered[2] or self.uploaded_ns or self.headed_ns:
+            return components_of(self.finished()).latency
+        said = answered[8]
+        service = read_latency(said) if said is not None else None
+        processing, network, system = service if service is not None else (0, 0, 0)
+        sent_ns, first_byte_ns, last_byte_ns = answered[3:6]
+        return terms_of(
+            self.received_ns,
+            self.started_ns,
+            self.ready_ns,
+            self.slot_ns,
+            sent_ns,
+            first_byte_ns,
+            last_byte_ns,
+            self.resumed_ns or last_byte_ns,
+            now_ns,
+            processing,
+            network,
+            system,
+            answered[7],
+        )
+
+    def waited(self, connection: UpstreamConnection, waited_ns: int) -> None:
+        """Its request has waited for others' in the outbox: like any wait before a first attempt."""
+        if self.attempts == 1:
+            self.slot_ns += waited_ns
 
     def _hand_over(self, head: AnswerHead, timing: bytes, more: bytes, body: bytes) -> bool:
         """Give the caller a whole answer; whether it is the connection's last."""
@@ -193,31 +234,11 @@ class Exchange(Attempts):
         """Where the time up to now went, as the caller is told."""
         self.done_ns = now_ns
         self.status = head.status
-        self.answered = readings_of(connection, now_ns, outcome_of(head.status), "", head)
-        if self.attempts > 1 or connection.connected_ns or self.uploaded_ns or self.headed_ns:
-            self.latency = components_of(self.finished()).latency
-        else:
-            said = head.found.get(TERMS_HEADER)
-            service = read_latency(said) if said is not None else None
-            processing, network, system = service if service is not None else (0, 0, 0)
-            last_byte_ns = connection.last_byte_ns or connection.first_byte_ns
-            rtt = connection.min_rtt
-            self.latency = terms_of(
-                self.received_ns,
-                self.started_ns,
-                self.ready_ns,
-                self.slot_ns,
-                connection.sent_ns,
-                connection.first_byte_ns,
-                last_byte_ns,
-                last_byte_ns,
-                now_ns,
-                processing,
-                network,
-                system,
-                rtt.at(now_ns) if rtt is not None else 0,
-            )
-        return server_timing(*self.latency)
+        self.answered = answered = readings_of(connection, now_ns, outcome_of(head.status), "", head)
+        if not answered[5]:  # the end of the body is still to come: up to now this is all
+            answered = (*answered[:5], answered[4], *answered[6:])
+        self.latency = latency = self._latency(answered, now_ns)
+        return server_timing(*latency)
 
     def began(self, connection: UpstreamConnection, head: AnswerHead) -> None:
         now_ns = perf_counter_ns()

@@ -27,6 +27,7 @@ from services.gateway.control.steering import Order
 from services.gateway.documents import DocumentError
 from services.gateway.limits.shared import SharedLimits
 from services.gateway.metrics.worker import GatewayMetrics
+from services.gateway.outbox import Together
 from services.gateway.server import Server
 from services.gateway.settings import GatewaySettings
 from shared.background import ended
@@ -161,7 +162,7 @@ class Commands:
             raise RefusedError(str(error)) from error
         stamps = Stamps.open(self._stamps_descriptor, row)
         limits = SharedLimits.open(self._limits_descriptors, row)
-        self._gateway = Gateway(snapshot, keys, signer, telemetry, stamps, limits)
+        self._gateway = Gateway(snapshot, keys, signer, telemetry, stamps, limits, Together())
         self._metrics = self._gateway.metrics
         self._export = export
         for order in orders:

@@ -40,6 +40,7 @@ cdef class UpstreamConnection:
     cdef public str why
 
     cpdef object send(self, object receiver, bytes data, bint complete, long long now_ns)
+    cpdef object post(self, long long waited_ns)
     cpdef object send_more(self, bytes data, bint complete)
     cpdef object abandon(self)
     cpdef bint answer_is_here(self)

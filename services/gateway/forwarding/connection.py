@@ -55,6 +55,9 @@ class Receiver(Protocol):
     def failed(self, connection: "UpstreamConnection", outcome: Outcome, detail: str) -> None:
         """No answer, or no more of it, will come."""
 
+    def waited(self, connection: "UpstreamConnection", waited_ns: int) -> None:
+        """So long the request has waited in the outbox: it is written now."""
+
     def upstream_full(self) -> None:
         """The replica does not keep up with the request's body."""
 
@@ -127,20 +130,29 @@ class UpstreamConnection:
         self.receiver = receiver
         self.request_complete = complete
         self.asked_ns = now_ns
-        self.first_byte_ns = self.last_byte_ns = 0
+        self.sent_ns = self.first_byte_ns = self.last_byte_ns = 0
         self._phase = _HEAD
-        if self.transport is None:
-            self._unsent = data
-        else:
+        self._unsent = data
+        if self.transport is not None:
             self.connected_ns = 0
-            # Before the write: after it, answers came before their questions.
-            self.sent_ns = perf_counter_ns()
-            self.transport.write(data)
+            self.pool.outbox.put(self)
+
+    def post(self, waited_ns: int) -> None:
+        """Write what has waited in the outbox."""
+        data, self._unsent = self._unsent, b""
+        if self.receiver is None:
+            return  # given up meanwhile
+        if waited_ns:
+            self.asked_ns += waited_ns
+            self.receiver.waited(self, waited_ns)
+        # Before the write: after it, answers came before their questions.
+        self.sent_ns = perf_counter_ns()
+        self.transport.write(data)
 
     def send_more(self, data: bytes, *, complete: bool) -> None:
         """Go on with the request's body, or with what a tunnel carries."""
         self.request_complete = complete
-        if self.transport is None:
+        if self.transport is None or self._unsent:
             self._unsent += data
         elif data:
             self.transport.write(data)
@@ -210,6 +222,9 @@ class UpstreamConnection:
     def data_received(self, data: bytes) -> None:
         phase = self._phase
         if phase == _HEAD:
+            if not self.sent_ns:
+                self._fail(BROKEN, "the replica spoke before it was asked")
+                return
             if not self.first_byte_ns:
                 self.first_byte_ns = perf_counter_ns()
             self._take_head(data)

@@ -11,6 +11,7 @@ from services.gateway.resilience.breaker cimport CircuitBreaker
 @cython.final
 cdef class Pool:
     cdef public Endpoint endpoint
+    cdef public object outbox
     cdef public CircuitBreaker breaker
     cdef public object rule
     cdef public str address

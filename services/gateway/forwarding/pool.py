@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from services.gateway.balancing.endpoint import Endpoint
 from services.gateway.forwarding.connection import UpstreamConnection
+from services.gateway.outbox import Outbox
 from services.gateway.resilience.ledger import REFUSED
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ class ConnectionsRule:
 class Pool:
     """What the gateway holds of one replica besides its endpoint: the connections, and their circuit's breaker."""
 
-    def __init__(self, endpoint: Endpoint, rule: ConnectionsRule, breaker: "CircuitBreaker") -> None:
+    def __init__(
+        self, endpoint: Endpoint, rule: ConnectionsRule, breaker: "CircuitBreaker", outbox: Outbox
+    ) -> None:
         self.endpoint = endpoint
+        self.outbox = outbox
         self.breaker = breaker
         self.rule = rule
         replica = endpoint.replica

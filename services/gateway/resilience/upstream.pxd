@@ -15,6 +15,7 @@ from services.gateway.resilience.retry_budget cimport AttemptBudget
 @cython.final
 cdef class Upstream:
     cdef public str name
+    cdef public object _outbox
     cdef public Ledger ledger
     cdef public object timer
     cdef public dict pools

@@ -12,6 +12,7 @@ from services.gateway.balancing.load_report import LoadReportParser
 from services.gateway.balancing.policies import make_policy
 from services.gateway.balancing.policy import Replica
 from services.gateway.forwarding.pool import Pool
+from services.gateway.outbox import AtOnce, Outbox
 from services.gateway.resilience.adaptive_limit import AdaptiveLimit
 from services.gateway.resilience.breaker import BreakerState, CircuitBreaker
 from services.gateway.resilience.concurrency import ConcurrencyLimiter
@@ -46,8 +47,11 @@ class Upstream:
     the account, health and circuits stay.
     """
 
-    def __init__(self, plan: "UpstreamPlan", registry: EndpointRegistry) -> None:
+    def __init__(
+        self, plan: "UpstreamPlan", registry: EndpointRegistry, outbox: Outbox | None = None
+    ) -> None:
         self.name = plan.name
+        self._outbox = outbox or AtOnce()
         self.ledger = Ledger()
         self.timer = HedgeTimer()
         self.pools: dict[Endpoint, Pool] = {}
@@ -138,7 +142,7 @@ class Upstream:
         for endpoint in endpoints:
             if endpoint not in self.pools:
                 breaker = CircuitBreaker(self.plan.breaker, now_ns, random)
-                self.pools[endpoint] = Pool(endpoint, self.plan.connections, breaker)
+                self.pools[endpoint] = Pool(endpoint, self.plan.connections, breaker, self._outbox)
                 self.health[endpoint] = ReplicaHealth(self.plan.health)
         for gone in self.pools.keys() - set(endpoints):
             self.pools.pop(gone).close()
