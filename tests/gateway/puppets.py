@@ -13,6 +13,7 @@ from services.gateway.auth.keys import KeyRing
 from services.gateway.caching.cache import RouteCache
 from services.gateway.exchange import Exchange
 from services.gateway.forwarding.connection import UpstreamConnection
+from services.gateway.outbox import Outbox
 from services.gateway.protocol.client import ClientConnection
 from services.gateway.resilience.upstream import Upstream
 from shared.telemetry.setup import Telemetry
@@ -119,6 +120,7 @@ class Stage:
         *,
         telemetry: Telemetry | None = None,
         transport: type[PuppetTransport] = PuppetTransport,
+        outbox: Outbox | None = None,
         **upstream: Any,
     ) -> None:
         self._route = route or {}
@@ -130,7 +132,7 @@ class Stage:
         self.loop = asyncio.get_running_loop()
         self._create_connection = self.loop.create_connection
         self.loop.create_connection = self._open  # type: ignore[method-assign,assignment]
-        self.gateway = Gateway(self.snapshot(), KeyRing(()), None, telemetry or Telemetry())
+        self.gateway = Gateway(self.snapshot(), KeyRing(()), None, telemetry or Telemetry(), outbox=outbox)
         for endpoint in self.upstream.endpoints:
             self.upstream.observe(endpoint, True, "it says so")
 

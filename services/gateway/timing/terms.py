@@ -10,7 +10,7 @@ component, so that the sum is exact whatever the readings are, and no component 
 processing    `pre` our own work before an attempt's write, `post` that after the answer; the service's processing
 network       `connect`, `body` (first to last byte of the answer), `wire` (R up to the connection's fastest round
               trip), `upload` (waiting for the caller's bytes); the service's network
-system        `queue`, `pool_wait` (a place, a connection, another caller's fetch), `backoff` between attempts,
+system        `queue`, `pool_wait` (a place, the end of the turn, another's fetch), `backoff` between attempts,
               `hedge_wait` before the hedge that won, `beyond` (R beyond the network), `wake`; the service's waits
 
 Of several attempts those on the critical path count: the one that ended the waiting, and before it whatever
