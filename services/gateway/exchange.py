@@ -181,7 +181,14 @@ class Exchange(Attempts):
             self.resumed_ns = self.answered[5] + waited_ns
         now_ns = self.done_ns = perf_counter_ns()
         self.latency = latency = self._latency(self.answered, now_ns)
-        self._finish(now_ns, self._hand_over(head, server_timing(*latency), more, body))
+        client = self.client
+        # Whether the rest of a request that is answered already ever comes is not known.
+        close = self.close or client.closing or (self.fields.body_length != 0 and client.unread)
+        if close:
+            more += _CLOSE_LINE
+        timing = server_timing(*latency)
+        client.transport.write(self._answer(head, timing, more, b"" if self.is_head else body))
+        self._finish(now_ns, close)
 
     def _latency(self, answered: AttemptReadings, now_ns: int) -> tuple[int, int, int]:
         """The three terms up to now."""
@@ -211,17 +218,6 @@ class Exchange(Attempts):
         """Its request has waited for others' in the outbox: like any wait before a first attempt."""
         if self.attempts == 1:
             self.slot_ns += waited_ns
-
-    def _hand_over(self, head: AnswerHead, timing: bytes, more: bytes, body: bytes) -> bool:
-        """Give the caller a whole answer; whether it is the connection's last."""
-        self.status = head.status
-        client = self.client
-        # Whether the rest of a request that is answered already ever comes is not known.
-        close = self.close or client.closing or (self.fields.body_length != 0 and client.unread)
-        if close:
-            more += _CLOSE_LINE
-        client.transport.write(self._answer(head, timing, more, b"" if self.is_head else body))
-        return close
 
     def _answer(self, head: AnswerHead, timing: bytes, more: bytes, body: bytes = b"") -> bytes:
         """The answer's head as the caller gets it, and what is here of its body; `more` are lines of ours, or none."""
