@@ -104,12 +104,17 @@ class Components(NamedTuple):
 
 def components_of(request: FinishedRequest) -> Components:
     """Every component of a request, whatever its end. They add up to `total_ns`; the terms are `.latency`."""
-    unusual = request.uploaded_ns or request.resumed_ns or request.headed_ns
-    if len(request.attempts) == 1 and not unusual:
+    if len(request.attempts) == 1 and not (request.uploaded_ns or request.headed_ns):
         attempt = request.attempts[0]
         received_ns, started_ns, ready_ns, slot_ns = request[0], request[1], request[2], request[4]
-        in_order = received_ns <= started_ns <= ready_ns <= slot_ns <= attempt.asked_ns
-        if in_order and attempt.kind is FIRST and _is_usual(attempt) and attempt.ended_ns <= request.done_ns:
+        # What waited in the outbox was resumed later, as most answers are under load.
+        last_byte_ns, done_ns = attempt.last_byte_ns, request.done_ns
+        resumed_ns = request.resumed_ns or last_byte_ns
+        in_order = (
+            received_ns <= started_ns <= ready_ns <= slot_ns <= attempt.asked_ns
+            and last_byte_ns <= resumed_ns <= done_ns
+        )
+        if in_order and attempt.kind is FIRST and _is_usual(attempt) and attempt.ended_ns <= done_ns:
             return Components(
                 started_ns - received_ns,
                 ready_ns - started_ns + attempt.sent_ns - slot_ns,
@@ -119,9 +124,9 @@ def components_of(request: FinishedRequest) -> Components:
                 0,
                 0,
                 *_answered(attempt, attempt.first_byte_ns - attempt.sent_ns, 0),
-                attempt.last_byte_ns - attempt.first_byte_ns,
-                0,
-                request.done_ns - attempt.last_byte_ns,
+                last_byte_ns - attempt.first_byte_ns,
+                resumed_ns - last_byte_ns,
+                done_ns - resumed_ns,
             )
     return accounted(request)
 
