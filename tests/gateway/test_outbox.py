@@ -8,6 +8,7 @@ import pytest
 
 from services.gateway.exchange import Exchange
 from services.gateway.outbox import Together
+from services.gateway.protocol.client import ClientConnection
 from services.gateway.timing.server_timing import server_timing
 from services.gateway.timing.terms import accounted, components_of
 from tests.gateway.puppets import PuppetTransport, Stage, transport_of, turns
@@ -47,9 +48,10 @@ def something_else() -> None:
 
 def busy(caller: PuppetTransport) -> Exchange:
     """The caller asks, and is not the only one."""
+    assert isinstance(caller.protocol, ClientConnection)
     caller.protocol.data_received(GET)
-    exchange = caller.protocol.exchange  # type: ignore[union-attr]
-    assert isinstance(exchange, Exchange)
+    exchange = caller.protocol.exchange
+    assert exchange is not None
     something_else()
     return exchange
 
